@@ -18,6 +18,16 @@ var (
 	ErrSchema      = errors.New("schema not as needed") // run verdict migrate, or a newer binary
 )
 
+// IsNamed says whether err is one of the above, so that an engine need not look into it again.
+func IsNamed(err error) bool {
+	for _, e := range []error{ErrNotFound, ErrExists, ErrConflict, ErrReferenced, ErrInvalid, ErrUnavailable, ErrSchema} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // Store is the contract that postgres and sqlite both fulfil and storetest checks. Consumers take the role they need.
 type Store interface {
 	PolicyReader

@@ -1,0 +1,115 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/verdict-authz/verdict/store"
+)
+
+// calls are all methods that can fail, with arguments that would succeed.
+var calls = map[string]func(context.Context, store.Store) error{
+	"Head":         func(ctx context.Context, s store.Store) error { _, err := s.Head(ctx); return err },
+	"Load":         func(ctx context.Context, s store.Store) error { _, err := s.Load(ctx); return err },
+	"ChangesSince": func(ctx context.Context, s store.Store) error { _, err := s.ChangesSince(ctx, 0); return err },
+	"GetAPI":       func(ctx context.Context, s store.Store) error { _, _, err := s.GetAPI(ctx, "a"); return err },
+	"GetRoute":     func(ctx context.Context, s store.Store) error { _, _, err := s.GetRoute(ctx, "a", "r"); return err },
+	"GetGrant":     func(ctx context.Context, s store.Store) error { _, _, err := s.GetGrant(ctx, "g"); return err },
+	"ListAPIs":     func(ctx context.Context, s store.Store) error { _, err := s.ListAPIs(ctx, "", 1); return err },
+	"ListRoutes": func(ctx context.Context, s store.Store) error {
+		_, err := s.ListRoutes(ctx, "", store.RouteKey{}, 1)
+		return err
+	},
+	"ListGrants": func(ctx context.Context, s store.Store) error {
+		_, err := s.ListGrants(ctx, store.GrantFilter{}, "", 1)
+		return err
+	},
+	"Revisions": func(ctx context.Context, s store.Store) error { _, err := s.Revisions(ctx, 0, 1); return err },
+	"Commit": func(ctx context.Context, s store.Store) error {
+		_, err := s.Commit(ctx, puts(plainAPI("new")))
+		return err
+	},
+	"AppendDecisions": func(ctx context.Context, s store.Store) error {
+		return s.AppendDecisions(ctx, []store.Decision{decision(1)})
+	},
+	"ListDecisions": func(ctx context.Context, s store.Store) error {
+		_, err := s.ListDecisions(ctx, store.DecisionFilter{}, store.DecisionCursor{}, 1)
+		return err
+	},
+	"CheckSchema": func(ctx context.Context, s store.Store) error { return s.CheckSchema(ctx) },
+	"Ping":        func(ctx context.Context, s store.Store) error { return s.Ping(ctx) },
+}
+
+var lifecycle = map[string]func(*testing.T, store.Store){
+	"a migrated store answers and has the schema it needs": func(t *testing.T, s store.Store) {
+		must(t, s.Ping(t.Context()))
+		must(t, s.CheckSchema(t.Context()))
+	},
+
+	"after Close every call is ErrUnavailable, and closing again does nothing": func(t *testing.T, s store.Store) {
+		begin(t, s)
+		s.Notify(t.Context())
+		s.Close()
+		for name, call := range calls {
+			t.Run(name, func(t *testing.T) { wantError(t, call(t.Context(), s), store.ErrUnavailable) })
+		}
+		s.Notify(t.Context())
+		s.Close()
+	},
+
+	"a cancelled call is context.Canceled and changes nothing": func(t *testing.T, s store.Store) {
+		begin(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, call := range calls {
+			t.Run(name, func(t *testing.T) { wantError(t, call(ctx, s), context.Canceled) })
+		}
+		equal(t, "head", head(t, s), uint64(1))
+		equal(t, "decisions", len(listAll(t, s, store.DecisionFilter{}, 10)), 0)
+	},
+
+	"a call past its deadline is context.DeadlineExceeded and ErrUnavailable": func(t *testing.T, s store.Store) {
+		begin(t, s)
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		for name, call := range calls {
+			t.Run(name, func(t *testing.T) {
+				err := call(ctx, s)
+				wantError(t, err, context.DeadlineExceeded)
+				wantError(t, err, store.ErrUnavailable)
+			})
+		}
+		equal(t, "head", head(t, s), uint64(1))
+	},
+
+	"a commit cancelled at any moment is whole or absent, and the store goes on": func(t *testing.T, s store.Store) {
+		begin(t, s)
+		c := puts(plainAPI("many"))
+		for _, id := range ids(1500) {
+			c.PutGrants = append(c.PutGrants, store.Put[store.Grant]{Fact: plainGrant("many", id)})
+		}
+		whole := 0
+		for after := time.Duration(0); after < 200*time.Millisecond; after = after*2 + time.Millisecond {
+			before := head(t, s)
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			_, err := s.Commit(ctx, c)
+			cancel()
+			f := load(t, s)
+			switch {
+			case f.Revision == before && err == nil:
+				t.Fatal("committed, and there is no revision")
+			case f.Revision > before+1:
+				t.Fatalf("one commit made %d revisions", f.Revision-before)
+			case f.Revision == before+1:
+				whole++
+			}
+			if n := len(f.Grants); n != 1 && n != 1501 {
+				t.Fatalf("%d grants", n)
+			}
+			equal(t, "revisions", len(history(t, s)), int(f.Revision))
+		}
+		t.Logf("%d were whole", whole)
+		commit(t, s, c)
+	},
+}
