@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// OnFailure says what happens to a record that cannot be kept. The zero value denies.
+type OnFailure uint8
+
+// What can be done with a record that cannot be kept.
+const (
+	Deny  OnFailure = iota // Record refuses it, and the decision is denied
+	Count                  // it is lost and counted, and the decision stands
+)
+
+// String is the word that configuration uses.
+func (o OnFailure) String() string {
+	if o == Count {
+		return "count"
+	}
+	return "deny"
+}
+
+// ParseOnFailure reads the word that configuration uses.
+func ParseOnFailure(s string) (OnFailure, error) {
+	switch s {
+	case "deny":
+		return Deny, nil
+	case "count":
+		return Count, nil
+	}
+	return Deny, fmt.Errorf("on audit failure %q: neither deny nor count", s)
+}
+
+// Config tunes a Recorder. The zero value is usable.
+type Config struct {
+	Queue     int              // records that may wait, those being written included; 0 means 65536
+	Batch     int              // most records of one write; 0 means 512
+	Wait      time.Duration    // longest a record waits for others to share its write; 0 means 100ms
+	Timeout   time.Duration    // longest one write may take; 0 means 10s
+	Backoff   time.Duration    // longest pause between two tries of a failing write, which starts at 50ms; 0 means 5s
+	Report    time.Duration    // interval of the log lines that count losses; 0 means 10s
+	OnFailure OnFailure        // what a full queue does
+	Now       func() time.Time // nil means time.Now
+}
+
+// firstBackoff is the pause after the first failed try; it doubles up to Config.Backoff.
+const firstBackoff = 50 * time.Millisecond
+
+// withDefaults fills in what was left zero and refuses what makes no sense.
+func (c Config) withDefaults() (Config, error) {
+	var err error
+	refuse := func(bad bool, text string) {
+		if bad {
+			err = errors.Join(err, errors.New(text))
+		}
+	}
+	refuse(c.Queue < 0, "audit queue: negative")
+	refuse(c.Batch < 0, "audit batch: negative")
+	refuse(c.Wait < 0 || c.Timeout < 0 || c.Backoff < 0 || c.Report < 0, "audit durations: negative")
+	refuse(c.OnFailure > Count, "audit on failure: neither deny nor count")
+	if err != nil {
+		return c, err
+	}
+	c.Queue = orInt(c.Queue, 65536)
+	c.Batch = min(orInt(c.Batch, 512), c.Queue)
+	c.Wait = orDuration(c.Wait, 100*time.Millisecond)
+	c.Timeout = orDuration(c.Timeout, 10*time.Second)
+	c.Backoff = orDuration(c.Backoff, 5*time.Second)
+	c.Report = orDuration(c.Report, 10*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}
+
+func orInt(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+func orDuration(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

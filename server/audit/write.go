@@ -1,0 +1,162 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/verdict-authz/verdict/store"
+)
+
+// write is the writer: it takes batches in order and writes each until nothing of it is left to write.
+func (r *Recorder) write() {
+	defer close(r.written)
+	for {
+		c := r.next()
+		if c == nil {
+			return
+		}
+		if !r.drain(c.records) {
+			return
+		}
+		r.queue.release(c)
+	}
+}
+
+// next waits for a batch: a full one, or one that has waited long enough; nil at the end.
+func (r *Recorder) next() *chunk {
+	var due <-chan time.Time
+	overdue := false
+	for {
+		c, waiting, closed := r.queue.take(overdue)
+		if c != nil || closed {
+			return c
+		}
+		if waiting && due == nil {
+			timer := time.NewTimer(r.cfg.Wait)
+			defer timer.Stop()
+			due = timer.C
+		}
+		select {
+		case <-r.queue.wake:
+		case <-due:
+			overdue = true
+		case <-r.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// drain writes ds, all of it, however long it takes; false when Close gave up before.
+func (r *Recorder) drain(ds []store.Decision) bool {
+	pause := firstBackoff
+	for {
+		p := pass{r: r}
+		rest := p.write(ds)
+		switch {
+		case p.works:
+			p.giveUp()
+			if len(rest) < len(ds) {
+				pause = firstBackoff
+			}
+			ds = rest
+		case len(p.refused) > 0 && len(ds) < 2*r.cfg.Batch:
+			ds = r.joined(ds)
+		}
+		if len(ds) == 0 {
+			r.worked()
+			return true
+		}
+		select {
+		case <-time.After(min(pause, r.cfg.Backoff)):
+		case <-r.ctx.Done():
+			return false
+		}
+		pause = min(2*pause, r.cfg.Backoff)
+	}
+}
+
+// joined is ds and the batch after it, if there is one. Records that the store refused, when it has taken none yet, need
+// others beside them to tell whose fault it is; they must not hold up the queue by standing alone.
+func (r *Recorder) joined(ds []store.Decision) []store.Decision {
+	c, _, _ := r.queue.take(true)
+	if c == nil {
+		return ds
+	}
+	return append(slices.Clip(ds), c.records...)
+}
+
+// pass tries a batch once. A batch that is refused for itself is halved until the records at fault stand alone. They are
+// given up only when the store takes others, since a store that takes none is at fault itself, whatever it says.
+type pass struct {
+	r       *Recorder
+	works   bool // the store took a record, or says that it never will
+	refused []refusal
+}
+
+type refusal struct {
+	id  string
+	err error
+}
+
+// write tries ds and returns its tail that was not reached because the store went away.
+func (p *pass) write(ds []store.Decision) []store.Decision {
+	err := p.r.append(ds)
+	if err == nil {
+		p.works = true
+		p.r.probe = ds[len(ds)-1]
+		p.r.queue.settle(len(ds), 0)
+		return nil
+	}
+	p.r.failed(err)
+	if away(err) || !p.plausible(err) {
+		return ds
+	}
+	if len(ds) == 1 {
+		p.refused = append(p.refused, refusal{ds[0].ID, err})
+		return nil
+	}
+	half := len(ds) / 2
+	if rest := p.write(ds[:half]); len(rest) > 0 {
+		return ds[half-len(rest):]
+	}
+	return p.write(ds[half:])
+}
+
+// plausible tells whether err can be the records' fault: surely when it says so; not when the store refuses even a
+// record that it has.
+func (p *pass) plausible(err error) bool {
+	if errors.Is(err, store.ErrInvalid) {
+		p.works = true
+	}
+	if p.works || p.r.probe.ID == "" {
+		return true
+	}
+	p.works = p.r.append([]store.Decision{p.r.probe}) == nil
+	return p.works
+}
+
+// giveUp counts the refused records as lost and names them.
+func (p *pass) giveUp() {
+	for _, f := range p.refused {
+		p.r.log.Error("audit record refused by the store and lost", "decision_id", f.id, "error", f.err)
+	}
+	p.r.queue.settle(0, len(p.refused))
+}
+
+func (r *Recorder) append(ds []store.Decision) error {
+	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
+	defer cancel()
+	return r.to.AppendDecisions(ctx, ds)
+}
+
+// away tells whether err speaks of the store rather than of the records.
+func away(err error) bool {
+	for _, e := range []error{store.ErrUnavailable, store.ErrSchema, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
