@@ -488,10 +488,12 @@ type CheckResponse struct {
 	Retryable bool `protobuf:"varint,13,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	// How long the answer may be kept, at most until the token expires. Zero or absent: do not keep it.
 	Ttl *durationpb.Duration `protobuf:"bytes,14,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	// Value of the WWW-Authenticate header to answer with. Empty: none.
-	WwwAuthenticate string `protobuf:"bytes,15,opt,name=www_authenticate,json=wwwAuthenticate,proto3" json:"www_authenticate,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Values of the WWW-Authenticate headers to answer with, each a header of its own, in this order. Empty: none.
+	WwwAuthenticate []string `protobuf:"bytes,15,rep,name=www_authenticate,json=wwwAuthenticate,proto3" json:"www_authenticate,omitempty"`
+	// Authentication context that a new sign-in must meet, such as `c1`. Empty unless reason is AUTH_CONTEXT_REQUIRED.
+	RequiredAuthContext string `protobuf:"bytes,16,opt,name=required_auth_context,json=requiredAuthContext,proto3" json:"required_auth_context,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *CheckResponse) Reset() {
@@ -622,9 +624,16 @@ func (x *CheckResponse) GetTtl() *durationpb.Duration {
 	return nil
 }
 
-func (x *CheckResponse) GetWwwAuthenticate() string {
+func (x *CheckResponse) GetWwwAuthenticate() []string {
 	if x != nil {
 		return x.WwwAuthenticate
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetRequiredAuthContext() string {
+	if x != nil {
+		return x.RequiredAuthContext
 	}
 	return ""
 }
@@ -970,7 +979,7 @@ const file_verdict_v1_decision_proto_rawDesc = "" +
 	"\x11PermissionRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12$\n" +
-	"\bresource\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\bresource\"\xa2\x04\n" +
+	"\bresource\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\bresource\"\xd6\x04\n" +
 	"\rCheckResponse\x12*\n" +
 	"\x06effect\x18\x01 \x01(\x0e2\x12.verdict.v1.EffectR\x06effect\x12*\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x12.verdict.v1.ReasonR\x06reason\x12\x1a\n" +
@@ -989,7 +998,8 @@ const file_verdict_v1_decision_proto_rawDesc = "" +
 	"httpStatus\x12\x1c\n" +
 	"\tretryable\x18\r \x01(\bR\tretryable\x12+\n" +
 	"\x03ttl\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12)\n" +
-	"\x10www_authenticate\x18\x0f \x01(\tR\x0fwwwAuthenticate\"\xb4\x01\n" +
+	"\x10www_authenticate\x18\x0f \x03(\tR\x0fwwwAuthenticate\x122\n" +
+	"\x15required_auth_context\x18\x10 \x01(\tR\x13requiredAuthContext\"\xb4\x01\n" +
 	"\tPrincipal\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.verdict.v1.PrincipalKindR\x04kind\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12\x1b\n" +

@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -167,6 +168,10 @@ type Api struct {
 	AllowAppsWithoutRoles bool `protobuf:"varint,9,opt,name=allow_apps_without_roles,json=allowAppsWithoutRoles,proto3" json:"allow_apps_without_roles,omitempty"`
 	// Refuse requests whose TLS server name is not their host, or is not known. Default: not looked at.
 	RequireSniMatch bool `protobuf:"varint,10,opt,name=require_sni_match,json=requireSniMatch,proto3" json:"require_sni_match,omitempty"`
+	// Refuse users who are guests of the tenant. Default: taken like members.
+	DenyGuests bool `protobuf:"varint,12,opt,name=deny_guests,json=denyGuests,proto3" json:"deny_guests,omitempty"`
+	// Deny with REVOCATION_STALE when revocations have not been heard of for too long. Default: decide on the last known.
+	StrictRevocation bool `protobuf:"varint,13,opt,name=strict_revocation,json=strictRevocation,proto3" json:"strict_revocation,omitempty"`
 	// Opaque; changes with every change of the api. Set on an update or delete: refused with ABORTED when it is not the
 	// current one. Empty: not checked. Output is always set.
 	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -274,6 +279,20 @@ func (x *Api) GetRequireSniMatch() bool {
 	return false
 }
 
+func (x *Api) GetDenyGuests() bool {
+	if x != nil {
+		return x.DenyGuests
+	}
+	return false
+}
+
+func (x *Api) GetStrictRevocation() bool {
+	if x != nil {
+		return x.StrictRevocation
+	}
+	return false
+}
+
 func (x *Api) GetEtag() string {
 	if x != nil {
 		return x.Etag
@@ -287,7 +306,10 @@ type Permission struct {
 	// Dot-separated words of a-z, 0-9, `_` and `-`, such as `orders.read`. At most 128 characters and 8 words.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it allows, for people. At most 500 characters.
-	Description   string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// Ask the directory, if there is one, for the caller's groups rather than trust those in its token, which keep a group
+	// until the token expires. Default: the token's groups do.
+	Privileged    bool `protobuf:"varint,3,opt,name=privileged,proto3" json:"privileged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +356,13 @@ func (x *Permission) GetDescription() string {
 		return x.Description
 	}
 	return ""
+}
+
+func (x *Permission) GetPrivileged() bool {
+	if x != nil {
+		return x.Privileged
+	}
+	return false
 }
 
 // ScopeRule says what a delegated scope may carry.
@@ -472,6 +501,13 @@ type Route struct {
 	Condition string `protobuf:"bytes,9,opt,name=condition,proto3" json:"condition,omitempty"`
 	// Protocol that a request may switch to, such as `websocket`. Empty: none, and requests that ask are refused.
 	Upgrade string `protobuf:"bytes,10,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	// Longest time since the user signed in (`auth_time`). Absent: any. Application tokens cannot meet it.
+	MaxTokenAge *durationpb.Duration `protobuf:"bytes,12,opt,name=max_token_age,json=maxTokenAge,proto3" json:"max_token_age,omitempty"`
+	// Authentication context that the user's sign-in must have met (`acrs`), such as `c1`. Empty: none. Application tokens
+	// cannot meet it.
+	AuthContext string `protobuf:"bytes,13,opt,name=auth_context,json=authContext,proto3" json:"auth_context,omitempty"`
+	// Refuse public clients, which cannot keep a secret (`azpacr` 0). Default: any client.
+	ConfidentialClient bool `protobuf:"varint,14,opt,name=confidential_client,json=confidentialClient,proto3" json:"confidential_client,omitempty"`
 	// Opaque; as in Api.
 	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -591,6 +627,27 @@ func (x *Route) GetUpgrade() string {
 		return x.Upgrade
 	}
 	return ""
+}
+
+func (x *Route) GetMaxTokenAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxTokenAge
+	}
+	return nil
+}
+
+func (x *Route) GetAuthContext() string {
+	if x != nil {
+		return x.AuthContext
+	}
+	return ""
+}
+
+func (x *Route) GetConfidentialClient() bool {
+	if x != nil {
+		return x.ConfidentialClient
+	}
+	return false
 }
 
 func (x *Route) GetEtag() string {
@@ -1574,6 +1631,7 @@ func (x *ListApisResponse) GetNextPageToken() string {
 type UpdateApiRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The api; id names it, etag guards it.
+	// Its rules are checked on the fact that the update leads to.
 	Api *Api `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
 	// Fields to replace. Absent: all.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -2151,6 +2209,7 @@ func (x *ListRoutesResponse) GetNextPageToken() string {
 type UpdateRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The route; api and id name it, etag guards it.
+	// Its rules are checked on the fact that the update leads to.
 	Route *Route `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	// Fields to replace. Absent: all.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -2728,6 +2787,7 @@ func (x *ListGrantsResponse) GetNextPageToken() string {
 type UpdateGrantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The grant; id names it, etag guards it.
+	// Its rules are checked on the fact that the update leads to.
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// Fields to replace. Absent: all.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -2958,11 +3018,11 @@ var File_verdict_v1_policy_proto protoreflect.FileDescriptor
 const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"\x17verdict/v1/policy.proto\x12\n" +
-	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n" +
+	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n" +
 	"\x06Policy\x12#\n" +
 	"\x04apis\x18\x01 \x03(\v2\x0f.verdict.v1.ApiR\x04apis\x12)\n" +
 	"\x06routes\x18\x02 \x03(\v2\x11.verdict.v1.RouteR\x06routes\x12)\n" +
-	"\x06grants\x18\x03 \x03(\v2\x11.verdict.v1.GrantR\x06grants\"\xa0\x04\n" +
+	"\x06grants\x18\x03 \x03(\v2\x11.verdict.v1.GrantR\x06grants\"\xee\x04\n" +
 	"\x03Api\x12-\n" +
 	"\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x02id\x12+\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\vdisplayName\x123\n" +
@@ -2975,18 +3035,24 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x0fallowed_clients\x18\b \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\x0eallowedClients\x127\n" +
 	"\x18allow_apps_without_roles\x18\t \x01(\bR\x15allowAppsWithoutRoles\x12*\n" +
 	"\x11require_sni_match\x18\n" +
-	" \x01(\bR\x0frequireSniMatch\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x87\x01\n" +
+	" \x01(\bR\x0frequireSniMatch\x12\x1f\n" +
+	"\vdeny_guests\x18\f \x01(\bR\n" +
+	"denyGuests\x12+\n" +
+	"\x11strict_revocation\x18\r \x01(\bR\x10strictRevocation\x12\x12\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\xa7\x01\n" +
 	"\n" +
 	"Permission\x12M\n" +
 	"\x04name\x18\x01 \x01(\tB9\xbaH6r422^[a-z0-9][a-z0-9_-]*([.][a-z0-9][a-z0-9_-]*){0,7}$R\x04name\x12*\n" +
-	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\vdescription\"[\n" +
+	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\vdescription\x12\x1e\n" +
+	"\n" +
+	"privileged\x18\x03 \x01(\bR\n" +
+	"privileged\"[\n" +
 	"\tScopeRule\x12\x1f\n" +
 	"\x05scope\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x05scope\x12-\n" +
 	"\vpermissions\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vpermissions\"_\n" +
 	"\tActorRule\x12%\n" +
 	"\tclient_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bclientId\x12+\n" +
-	"\vpermissions\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vpermissions\"\x9f\x04\n" +
+	"\vpermissions\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vpermissions\"\xdc\x05\n" +
 	"\x05Route\x12/\n" +
 	"\x03api\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x03api\x12/\n" +
 	"\x02id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^[a-z][a-z0-9._-]{0,62}$R\x02id\x12&\n" +
@@ -2999,7 +3065,10 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x06any_of\x18\b \x01(\v2\x1a.verdict.v1.PermissionListH\x00R\x05anyOf\x12&\n" +
 	"\tcondition\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tcondition\x12!\n" +
 	"\aupgrade\x18\n" +
-	" \x01(\tB\a\xbaH\x04r\x02\x18 R\aupgrade\x12\x12\n" +
+	" \x01(\tB\a\xbaH\x04r\x02\x18 R\aupgrade\x12M\n" +
+	"\rmax_token_age\x18\f \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x05*\x00R\vmaxTokenAge\x12;\n" +
+	"\fauth_context\x18\r \x01(\tB\x18\xbaH\x15r\x132\x11^(c[1-9][0-9]?)?$R\vauthContext\x12/\n" +
+	"\x13confidential_client\x18\x0e \x01(\bR\x12confidentialClient\x12\x12\n" +
 	"\x04etag\x18\v \x01(\tR\x04etagB\x14\n" +
 	"\vrequirement\x12\x05\xbaH\x02\b\x01\"\x13\n" +
 	"\x11PublicRequirement\"\x1a\n" +
@@ -3065,7 +3134,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x04apis\x18\x01 \x03(\v2\x0f.verdict.v1.ApiR\x04apis\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
 	"\x10UpdateApiRequest\x12)\n" +
-	"\x03api\x18\x01 \x01(\v2\x0f.verdict.v1.ApiB\x06\xbaH\x03\xc8\x01\x01R\x03api\x12;\n" +
+	"\x03api\x18\x01 \x01(\v2\x0f.verdict.v1.ApiB\x06\xbaH\x03\xd8\x01\x03R\x03api\x12;\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12*\n" +
 	"\x04note\x18\x03 \x01(\v2\x16.verdict.v1.ChangeNoteR\x04note\"R\n" +
@@ -3100,7 +3169,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x06routes\x18\x01 \x03(\v2\x11.verdict.v1.RouteR\x06routes\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xae\x01\n" +
 	"\x12UpdateRouteRequest\x12/\n" +
-	"\x05route\x18\x01 \x01(\v2\x11.verdict.v1.RouteB\x06\xbaH\x03\xc8\x01\x01R\x05route\x12;\n" +
+	"\x05route\x18\x01 \x01(\v2\x11.verdict.v1.RouteB\x06\xbaH\x03\xd8\x01\x03R\x05route\x12;\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12*\n" +
 	"\x04note\x18\x03 \x01(\v2\x16.verdict.v1.ChangeNoteR\x04note\"Z\n" +
@@ -3135,7 +3204,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x06grants\x18\x01 \x03(\v2\x11.verdict.v1.GrantR\x06grants\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xae\x01\n" +
 	"\x12UpdateGrantRequest\x12/\n" +
-	"\x05grant\x18\x01 \x01(\v2\x11.verdict.v1.GrantB\x06\xbaH\x03\xc8\x01\x01R\x05grant\x12;\n" +
+	"\x05grant\x18\x01 \x01(\v2\x11.verdict.v1.GrantB\x06\xbaH\x03\xd8\x01\x03R\x05grant\x12;\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12*\n" +
 	"\x04note\x18\x03 \x01(\v2\x16.verdict.v1.ChangeNoteR\x04note\"Z\n" +
@@ -3239,8 +3308,9 @@ var file_verdict_v1_policy_proto_goTypes = []any{
 	(*UpdateGrantResponse)(nil),      // 44: verdict.v1.UpdateGrantResponse
 	(*DeleteGrantRequest)(nil),       // 45: verdict.v1.DeleteGrantRequest
 	(*DeleteGrantResponse)(nil),      // 46: verdict.v1.DeleteGrantResponse
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),    // 48: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),      // 47: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 48: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 49: google.protobuf.FieldMask
 }
 var file_verdict_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: verdict.v1.Policy.apis:type_name -> verdict.v1.Api
@@ -3253,82 +3323,83 @@ var file_verdict_v1_policy_proto_depIdxs = []int32{
 	8,  // 7: verdict.v1.Route.authenticated:type_name -> verdict.v1.AuthenticatedRequirement
 	9,  // 8: verdict.v1.Route.all_of:type_name -> verdict.v1.PermissionList
 	9,  // 9: verdict.v1.Route.any_of:type_name -> verdict.v1.PermissionList
-	0,  // 10: verdict.v1.Grant.effect:type_name -> verdict.v1.GrantEffect
-	47, // 11: verdict.v1.Grant.not_before:type_name -> google.protobuf.Timestamp
-	47, // 12: verdict.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 13: verdict.v1.ApplyPolicyRequest.policy:type_name -> verdict.v1.Policy
-	11, // 14: verdict.v1.ApplyPolicyRequest.note:type_name -> verdict.v1.ChangeNote
-	12, // 15: verdict.v1.ApplyPolicyResponse.changes:type_name -> verdict.v1.ChangeSummary
-	1,  // 16: verdict.v1.ExportPolicyResponse.policy:type_name -> verdict.v1.Policy
-	2,  // 17: verdict.v1.CreateApiRequest.api:type_name -> verdict.v1.Api
-	11, // 18: verdict.v1.CreateApiRequest.note:type_name -> verdict.v1.ChangeNote
-	2,  // 19: verdict.v1.CreateApiResponse.api:type_name -> verdict.v1.Api
-	2,  // 20: verdict.v1.GetApiResponse.api:type_name -> verdict.v1.Api
-	2,  // 21: verdict.v1.ListApisResponse.apis:type_name -> verdict.v1.Api
-	2,  // 22: verdict.v1.UpdateApiRequest.api:type_name -> verdict.v1.Api
-	48, // 23: verdict.v1.UpdateApiRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 24: verdict.v1.UpdateApiRequest.note:type_name -> verdict.v1.ChangeNote
-	2,  // 25: verdict.v1.UpdateApiResponse.api:type_name -> verdict.v1.Api
-	11, // 26: verdict.v1.DeleteApiRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 27: verdict.v1.CreateRouteRequest.route:type_name -> verdict.v1.Route
-	11, // 28: verdict.v1.CreateRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 29: verdict.v1.CreateRouteResponse.route:type_name -> verdict.v1.Route
-	6,  // 30: verdict.v1.GetRouteResponse.route:type_name -> verdict.v1.Route
-	6,  // 31: verdict.v1.ListRoutesResponse.routes:type_name -> verdict.v1.Route
-	6,  // 32: verdict.v1.UpdateRouteRequest.route:type_name -> verdict.v1.Route
-	48, // 33: verdict.v1.UpdateRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 34: verdict.v1.UpdateRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 35: verdict.v1.UpdateRouteResponse.route:type_name -> verdict.v1.Route
-	11, // 36: verdict.v1.DeleteRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 37: verdict.v1.CreateGrantRequest.grant:type_name -> verdict.v1.Grant
-	11, // 38: verdict.v1.CreateGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 39: verdict.v1.CreateGrantResponse.grant:type_name -> verdict.v1.Grant
-	10, // 40: verdict.v1.GetGrantResponse.grant:type_name -> verdict.v1.Grant
-	10, // 41: verdict.v1.ListGrantsResponse.grants:type_name -> verdict.v1.Grant
-	10, // 42: verdict.v1.UpdateGrantRequest.grant:type_name -> verdict.v1.Grant
-	48, // 43: verdict.v1.UpdateGrantRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 44: verdict.v1.UpdateGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 45: verdict.v1.UpdateGrantResponse.grant:type_name -> verdict.v1.Grant
-	11, // 46: verdict.v1.DeleteGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	13, // 47: verdict.v1.PolicyService.ApplyPolicy:input_type -> verdict.v1.ApplyPolicyRequest
-	15, // 48: verdict.v1.PolicyService.ExportPolicy:input_type -> verdict.v1.ExportPolicyRequest
-	17, // 49: verdict.v1.PolicyService.CreateApi:input_type -> verdict.v1.CreateApiRequest
-	19, // 50: verdict.v1.PolicyService.GetApi:input_type -> verdict.v1.GetApiRequest
-	21, // 51: verdict.v1.PolicyService.ListApis:input_type -> verdict.v1.ListApisRequest
-	23, // 52: verdict.v1.PolicyService.UpdateApi:input_type -> verdict.v1.UpdateApiRequest
-	25, // 53: verdict.v1.PolicyService.DeleteApi:input_type -> verdict.v1.DeleteApiRequest
-	27, // 54: verdict.v1.PolicyService.CreateRoute:input_type -> verdict.v1.CreateRouteRequest
-	29, // 55: verdict.v1.PolicyService.GetRoute:input_type -> verdict.v1.GetRouteRequest
-	31, // 56: verdict.v1.PolicyService.ListRoutes:input_type -> verdict.v1.ListRoutesRequest
-	33, // 57: verdict.v1.PolicyService.UpdateRoute:input_type -> verdict.v1.UpdateRouteRequest
-	35, // 58: verdict.v1.PolicyService.DeleteRoute:input_type -> verdict.v1.DeleteRouteRequest
-	37, // 59: verdict.v1.PolicyService.CreateGrant:input_type -> verdict.v1.CreateGrantRequest
-	39, // 60: verdict.v1.PolicyService.GetGrant:input_type -> verdict.v1.GetGrantRequest
-	41, // 61: verdict.v1.PolicyService.ListGrants:input_type -> verdict.v1.ListGrantsRequest
-	43, // 62: verdict.v1.PolicyService.UpdateGrant:input_type -> verdict.v1.UpdateGrantRequest
-	45, // 63: verdict.v1.PolicyService.DeleteGrant:input_type -> verdict.v1.DeleteGrantRequest
-	14, // 64: verdict.v1.PolicyService.ApplyPolicy:output_type -> verdict.v1.ApplyPolicyResponse
-	16, // 65: verdict.v1.PolicyService.ExportPolicy:output_type -> verdict.v1.ExportPolicyResponse
-	18, // 66: verdict.v1.PolicyService.CreateApi:output_type -> verdict.v1.CreateApiResponse
-	20, // 67: verdict.v1.PolicyService.GetApi:output_type -> verdict.v1.GetApiResponse
-	22, // 68: verdict.v1.PolicyService.ListApis:output_type -> verdict.v1.ListApisResponse
-	24, // 69: verdict.v1.PolicyService.UpdateApi:output_type -> verdict.v1.UpdateApiResponse
-	26, // 70: verdict.v1.PolicyService.DeleteApi:output_type -> verdict.v1.DeleteApiResponse
-	28, // 71: verdict.v1.PolicyService.CreateRoute:output_type -> verdict.v1.CreateRouteResponse
-	30, // 72: verdict.v1.PolicyService.GetRoute:output_type -> verdict.v1.GetRouteResponse
-	32, // 73: verdict.v1.PolicyService.ListRoutes:output_type -> verdict.v1.ListRoutesResponse
-	34, // 74: verdict.v1.PolicyService.UpdateRoute:output_type -> verdict.v1.UpdateRouteResponse
-	36, // 75: verdict.v1.PolicyService.DeleteRoute:output_type -> verdict.v1.DeleteRouteResponse
-	38, // 76: verdict.v1.PolicyService.CreateGrant:output_type -> verdict.v1.CreateGrantResponse
-	40, // 77: verdict.v1.PolicyService.GetGrant:output_type -> verdict.v1.GetGrantResponse
-	42, // 78: verdict.v1.PolicyService.ListGrants:output_type -> verdict.v1.ListGrantsResponse
-	44, // 79: verdict.v1.PolicyService.UpdateGrant:output_type -> verdict.v1.UpdateGrantResponse
-	46, // 80: verdict.v1.PolicyService.DeleteGrant:output_type -> verdict.v1.DeleteGrantResponse
-	64, // [64:81] is the sub-list for method output_type
-	47, // [47:64] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	47, // 10: verdict.v1.Route.max_token_age:type_name -> google.protobuf.Duration
+	0,  // 11: verdict.v1.Grant.effect:type_name -> verdict.v1.GrantEffect
+	48, // 12: verdict.v1.Grant.not_before:type_name -> google.protobuf.Timestamp
+	48, // 13: verdict.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 14: verdict.v1.ApplyPolicyRequest.policy:type_name -> verdict.v1.Policy
+	11, // 15: verdict.v1.ApplyPolicyRequest.note:type_name -> verdict.v1.ChangeNote
+	12, // 16: verdict.v1.ApplyPolicyResponse.changes:type_name -> verdict.v1.ChangeSummary
+	1,  // 17: verdict.v1.ExportPolicyResponse.policy:type_name -> verdict.v1.Policy
+	2,  // 18: verdict.v1.CreateApiRequest.api:type_name -> verdict.v1.Api
+	11, // 19: verdict.v1.CreateApiRequest.note:type_name -> verdict.v1.ChangeNote
+	2,  // 20: verdict.v1.CreateApiResponse.api:type_name -> verdict.v1.Api
+	2,  // 21: verdict.v1.GetApiResponse.api:type_name -> verdict.v1.Api
+	2,  // 22: verdict.v1.ListApisResponse.apis:type_name -> verdict.v1.Api
+	2,  // 23: verdict.v1.UpdateApiRequest.api:type_name -> verdict.v1.Api
+	49, // 24: verdict.v1.UpdateApiRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 25: verdict.v1.UpdateApiRequest.note:type_name -> verdict.v1.ChangeNote
+	2,  // 26: verdict.v1.UpdateApiResponse.api:type_name -> verdict.v1.Api
+	11, // 27: verdict.v1.DeleteApiRequest.note:type_name -> verdict.v1.ChangeNote
+	6,  // 28: verdict.v1.CreateRouteRequest.route:type_name -> verdict.v1.Route
+	11, // 29: verdict.v1.CreateRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	6,  // 30: verdict.v1.CreateRouteResponse.route:type_name -> verdict.v1.Route
+	6,  // 31: verdict.v1.GetRouteResponse.route:type_name -> verdict.v1.Route
+	6,  // 32: verdict.v1.ListRoutesResponse.routes:type_name -> verdict.v1.Route
+	6,  // 33: verdict.v1.UpdateRouteRequest.route:type_name -> verdict.v1.Route
+	49, // 34: verdict.v1.UpdateRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 35: verdict.v1.UpdateRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	6,  // 36: verdict.v1.UpdateRouteResponse.route:type_name -> verdict.v1.Route
+	11, // 37: verdict.v1.DeleteRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	10, // 38: verdict.v1.CreateGrantRequest.grant:type_name -> verdict.v1.Grant
+	11, // 39: verdict.v1.CreateGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	10, // 40: verdict.v1.CreateGrantResponse.grant:type_name -> verdict.v1.Grant
+	10, // 41: verdict.v1.GetGrantResponse.grant:type_name -> verdict.v1.Grant
+	10, // 42: verdict.v1.ListGrantsResponse.grants:type_name -> verdict.v1.Grant
+	10, // 43: verdict.v1.UpdateGrantRequest.grant:type_name -> verdict.v1.Grant
+	49, // 44: verdict.v1.UpdateGrantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 45: verdict.v1.UpdateGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	10, // 46: verdict.v1.UpdateGrantResponse.grant:type_name -> verdict.v1.Grant
+	11, // 47: verdict.v1.DeleteGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	13, // 48: verdict.v1.PolicyService.ApplyPolicy:input_type -> verdict.v1.ApplyPolicyRequest
+	15, // 49: verdict.v1.PolicyService.ExportPolicy:input_type -> verdict.v1.ExportPolicyRequest
+	17, // 50: verdict.v1.PolicyService.CreateApi:input_type -> verdict.v1.CreateApiRequest
+	19, // 51: verdict.v1.PolicyService.GetApi:input_type -> verdict.v1.GetApiRequest
+	21, // 52: verdict.v1.PolicyService.ListApis:input_type -> verdict.v1.ListApisRequest
+	23, // 53: verdict.v1.PolicyService.UpdateApi:input_type -> verdict.v1.UpdateApiRequest
+	25, // 54: verdict.v1.PolicyService.DeleteApi:input_type -> verdict.v1.DeleteApiRequest
+	27, // 55: verdict.v1.PolicyService.CreateRoute:input_type -> verdict.v1.CreateRouteRequest
+	29, // 56: verdict.v1.PolicyService.GetRoute:input_type -> verdict.v1.GetRouteRequest
+	31, // 57: verdict.v1.PolicyService.ListRoutes:input_type -> verdict.v1.ListRoutesRequest
+	33, // 58: verdict.v1.PolicyService.UpdateRoute:input_type -> verdict.v1.UpdateRouteRequest
+	35, // 59: verdict.v1.PolicyService.DeleteRoute:input_type -> verdict.v1.DeleteRouteRequest
+	37, // 60: verdict.v1.PolicyService.CreateGrant:input_type -> verdict.v1.CreateGrantRequest
+	39, // 61: verdict.v1.PolicyService.GetGrant:input_type -> verdict.v1.GetGrantRequest
+	41, // 62: verdict.v1.PolicyService.ListGrants:input_type -> verdict.v1.ListGrantsRequest
+	43, // 63: verdict.v1.PolicyService.UpdateGrant:input_type -> verdict.v1.UpdateGrantRequest
+	45, // 64: verdict.v1.PolicyService.DeleteGrant:input_type -> verdict.v1.DeleteGrantRequest
+	14, // 65: verdict.v1.PolicyService.ApplyPolicy:output_type -> verdict.v1.ApplyPolicyResponse
+	16, // 66: verdict.v1.PolicyService.ExportPolicy:output_type -> verdict.v1.ExportPolicyResponse
+	18, // 67: verdict.v1.PolicyService.CreateApi:output_type -> verdict.v1.CreateApiResponse
+	20, // 68: verdict.v1.PolicyService.GetApi:output_type -> verdict.v1.GetApiResponse
+	22, // 69: verdict.v1.PolicyService.ListApis:output_type -> verdict.v1.ListApisResponse
+	24, // 70: verdict.v1.PolicyService.UpdateApi:output_type -> verdict.v1.UpdateApiResponse
+	26, // 71: verdict.v1.PolicyService.DeleteApi:output_type -> verdict.v1.DeleteApiResponse
+	28, // 72: verdict.v1.PolicyService.CreateRoute:output_type -> verdict.v1.CreateRouteResponse
+	30, // 73: verdict.v1.PolicyService.GetRoute:output_type -> verdict.v1.GetRouteResponse
+	32, // 74: verdict.v1.PolicyService.ListRoutes:output_type -> verdict.v1.ListRoutesResponse
+	34, // 75: verdict.v1.PolicyService.UpdateRoute:output_type -> verdict.v1.UpdateRouteResponse
+	36, // 76: verdict.v1.PolicyService.DeleteRoute:output_type -> verdict.v1.DeleteRouteResponse
+	38, // 77: verdict.v1.PolicyService.CreateGrant:output_type -> verdict.v1.CreateGrantResponse
+	40, // 78: verdict.v1.PolicyService.GetGrant:output_type -> verdict.v1.GetGrantResponse
+	42, // 79: verdict.v1.PolicyService.ListGrants:output_type -> verdict.v1.ListGrantsResponse
+	44, // 80: verdict.v1.PolicyService.UpdateGrant:output_type -> verdict.v1.UpdateGrantResponse
+	46, // 81: verdict.v1.PolicyService.DeleteGrant:output_type -> verdict.v1.DeleteGrantResponse
+	65, // [65:82] is the sub-list for method output_type
+	48, // [48:65] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_verdict_v1_policy_proto_init() }

@@ -159,6 +159,14 @@ const (
 	Reason_REASON_BINDING_REQUIRED Reason = 58
 	// The groups claim has the wrong shape.
 	Reason_REASON_GROUPS_MALFORMED Reason = 59
+	// The user is a guest of the tenant, and the api takes none.
+	Reason_REASON_GUEST_REFUSED Reason = 60
+	// The token was revoked before it expired.
+	Reason_REASON_TOKEN_REVOKED Reason = 61
+	// The route needs a stronger sign-in (authentication context).
+	Reason_REASON_AUTH_CONTEXT_REQUIRED Reason = 62
+	// The route needs a more recent sign-in.
+	Reason_REASON_AUTHENTICATION_TOO_OLD Reason = 63
 	// No grant gives the caller the permission.
 	Reason_REASON_NO_GRANT Reason = 80
 	// A deny grant forbids it.
@@ -185,6 +193,8 @@ const (
 	Reason_REASON_INTERNAL Reason = 106
 	// Nothing could be decided: the caller's deadline ends first.
 	Reason_REASON_DEADLINE_TOO_SHORT Reason = 107
+	// Nothing could be decided: revocations have not been heard of for too long, and the api is strict about them.
+	Reason_REASON_REVOCATION_STALE Reason = 108
 )
 
 // Enum value maps for Reason.
@@ -229,6 +239,10 @@ var (
 		57:  "REASON_CLIENT_NOT_ALLOWED",
 		58:  "REASON_BINDING_REQUIRED",
 		59:  "REASON_GROUPS_MALFORMED",
+		60:  "REASON_GUEST_REFUSED",
+		61:  "REASON_TOKEN_REVOKED",
+		62:  "REASON_AUTH_CONTEXT_REQUIRED",
+		63:  "REASON_AUTHENTICATION_TOO_OLD",
 		80:  "REASON_NO_GRANT",
 		81:  "REASON_DENIED_BY_GRANT",
 		82:  "REASON_SCOPE_INSUFFICIENT",
@@ -242,6 +256,7 @@ var (
 		105: "REASON_AUDIT_UNAVAILABLE",
 		106: "REASON_INTERNAL",
 		107: "REASON_DEADLINE_TOO_SHORT",
+		108: "REASON_REVOCATION_STALE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
@@ -283,6 +298,10 @@ var (
 		"REASON_CLIENT_NOT_ALLOWED":       57,
 		"REASON_BINDING_REQUIRED":         58,
 		"REASON_GROUPS_MALFORMED":         59,
+		"REASON_GUEST_REFUSED":            60,
+		"REASON_TOKEN_REVOKED":            61,
+		"REASON_AUTH_CONTEXT_REQUIRED":    62,
+		"REASON_AUTHENTICATION_TOO_OLD":   63,
 		"REASON_NO_GRANT":                 80,
 		"REASON_DENIED_BY_GRANT":          81,
 		"REASON_SCOPE_INSUFFICIENT":       82,
@@ -296,6 +315,7 @@ var (
 		"REASON_AUDIT_UNAVAILABLE":        105,
 		"REASON_INTERNAL":                 106,
 		"REASON_DEADLINE_TOO_SHORT":       107,
+		"REASON_REVOCATION_STALE":         108,
 	}
 )
 
@@ -335,7 +355,7 @@ const file_verdict_v1_reason_proto_rawDesc = "" +
 	"\x06Effect\x12\x16\n" +
 	"\x12EFFECT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vEFFECT_DENY\x10\x01\x12\x10\n" +
-	"\fEFFECT_ALLOW\x10\x02*\xe9\v\n" +
+	"\fEFFECT_ALLOW\x10\x02*\xff\f\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_ALLOWED_PUBLIC\x10\x01\x12 \n" +
@@ -376,7 +396,11 @@ const file_verdict_v1_reason_proto_rawDesc = "" +
 	"\x16REASON_SUBJECT_MISSING\x108\x12\x1d\n" +
 	"\x19REASON_CLIENT_NOT_ALLOWED\x109\x12\x1b\n" +
 	"\x17REASON_BINDING_REQUIRED\x10:\x12\x1b\n" +
-	"\x17REASON_GROUPS_MALFORMED\x10;\x12\x13\n" +
+	"\x17REASON_GROUPS_MALFORMED\x10;\x12\x18\n" +
+	"\x14REASON_GUEST_REFUSED\x10<\x12\x18\n" +
+	"\x14REASON_TOKEN_REVOKED\x10=\x12 \n" +
+	"\x1cREASON_AUTH_CONTEXT_REQUIRED\x10>\x12!\n" +
+	"\x1dREASON_AUTHENTICATION_TOO_OLD\x10?\x12\x13\n" +
 	"\x0fREASON_NO_GRANT\x10P\x12\x1a\n" +
 	"\x16REASON_DENIED_BY_GRANT\x10Q\x12\x1d\n" +
 	"\x19REASON_SCOPE_INSUFFICIENT\x10R\x12\x1e\n" +
@@ -389,7 +413,8 @@ const file_verdict_v1_reason_proto_rawDesc = "" +
 	"\x1bREASON_REVISION_NOT_REACHED\x10h\x12\x1c\n" +
 	"\x18REASON_AUDIT_UNAVAILABLE\x10i\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10j\x12\x1d\n" +
-	"\x19REASON_DEADLINE_TOO_SHORT\x10kB\xa7\x01\n" +
+	"\x19REASON_DEADLINE_TOO_SHORT\x10k\x12\x1b\n" +
+	"\x17REASON_REVOCATION_STALE\x10lB\xa7\x01\n" +
 	"\x0ecom.verdict.v1B\vReasonProtoP\x01Z?github.com/verdict-authz/verdict/proto/gen/verdict/v1;verdictv1\xa2\x02\x03VXX\xaa\x02\n" +
 	"Verdict.V1\xca\x02\n" +
 	"Verdict\\V1\xe2\x02\x16Verdict\\V1\\GPBMetadata\xea\x02\vVerdict::V1b\x06proto3"

@@ -79,9 +79,13 @@ type StatusResponse struct {
 	// Decision records lost since the start; stays 0 with on_audit_failure deny.
 	AuditLost uint64 `protobuf:"varint,8,opt,name=audit_lost,json=auditLost,proto3" json:"audit_lost,omitempty"`
 	// Keys of the trusted issuers, one entry a tenant.
-	Issuers       []*IssuerStatus `protobuf:"bytes,9,rep,name=issuers,proto3" json:"issuers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Issuers []*IssuerStatus `protobuf:"bytes,9,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// The sources that groups are looked up in.
+	Directories []*DirectoryStatus `protobuf:"bytes,10,rep,name=directories,proto3" json:"directories,omitempty"`
+	// UTC instant at which revocations were last known to be current. Absent: never.
+	RevocationsCheckedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=revocations_checked_at,json=revocationsCheckedAt,proto3" json:"revocations_checked_at,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -177,6 +181,102 @@ func (x *StatusResponse) GetIssuers() []*IssuerStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetDirectories() []*DirectoryStatus {
+	if x != nil {
+		return x.Directories
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetRevocationsCheckedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevocationsCheckedAt
+	}
+	return nil
+}
+
+// DirectoryStatus tells how one source of groups is.
+type DirectoryStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source: `graph`, `mirror` or `ldap`.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Tenant id. Empty: all.
+	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// UTC instant of its last success. Absent: never.
+	SucceededAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=succeeded_at,json=succeededAt,proto3" json:"succeeded_at,omitempty"`
+	// Failures since the start.
+	Failures uint64 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Why it last failed, without addresses or secrets. Empty: it did not.
+	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryStatus) Reset() {
+	*x = DirectoryStatus{}
+	mi := &file_verdict_v1_system_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryStatus) ProtoMessage() {}
+
+func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_system_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
+func (*DirectoryStatus) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_system_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DirectoryStatus) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *DirectoryStatus) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *DirectoryStatus) GetSucceededAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SucceededAt
+	}
+	return nil
+}
+
+func (x *DirectoryStatus) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // IssuerStatus tells how the keys of one issuer are.
 type IssuerStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -187,14 +287,18 @@ type IssuerStatus struct {
 	// Usable signing keys.
 	Keys uint32 `protobuf:"varint,3,opt,name=keys,proto3" json:"keys,omitempty"`
 	// Why the last fetch failed, without addresses or secrets. Empty: it did not.
-	Problem       string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Refreshes that failed since the start.
+	Failures uint64 `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Tokens since the start that named a key which is not published.
+	UnknownKeys   uint64 `protobuf:"varint,6,opt,name=unknown_keys,json=unknownKeys,proto3" json:"unknown_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IssuerStatus) Reset() {
 	*x = IssuerStatus{}
-	mi := &file_verdict_v1_system_proto_msgTypes[2]
+	mi := &file_verdict_v1_system_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +310,7 @@ func (x *IssuerStatus) String() string {
 func (*IssuerStatus) ProtoMessage() {}
 
 func (x *IssuerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_system_proto_msgTypes[2]
+	mi := &file_verdict_v1_system_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +323,7 @@ func (x *IssuerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerStatus.ProtoReflect.Descriptor instead.
 func (*IssuerStatus) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_system_proto_rawDescGZIP(), []int{2}
+	return file_verdict_v1_system_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *IssuerStatus) GetTenantId() string {
@@ -250,13 +354,27 @@ func (x *IssuerStatus) GetProblem() string {
 	return ""
 }
 
+func (x *IssuerStatus) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *IssuerStatus) GetUnknownKeys() uint64 {
+	if x != nil {
+		return x.UnknownKeys
+	}
+	return 0
+}
+
 var File_verdict_v1_system_proto protoreflect.FileDescriptor
 
 const file_verdict_v1_system_proto_rawDesc = "" +
 	"\n" +
 	"\x17verdict/v1/system.proto\x12\n" +
 	"verdict.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rStatusRequest\"\x86\x03\n" +
+	"\rStatusRequest\"\x97\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -268,13 +386,24 @@ const file_verdict_v1_system_proto_rawDesc = "" +
 	"\faudit_queued\x18\a \x01(\x04R\vauditQueued\x12\x1d\n" +
 	"\n" +
 	"audit_lost\x18\b \x01(\x04R\tauditLost\x122\n" +
-	"\aissuers\x18\t \x03(\v2\x18.verdict.v1.IssuerStatusR\aissuers\"\x94\x01\n" +
+	"\aissuers\x18\t \x03(\v2\x18.verdict.v1.IssuerStatusR\aissuers\x12=\n" +
+	"\vdirectories\x18\n" +
+	" \x03(\v2\x1b.verdict.v1.DirectoryStatusR\vdirectories\x12P\n" +
+	"\x16revocations_checked_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x14revocationsCheckedAt\"\xbb\x01\n" +
+	"\x0fDirectoryStatus\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12=\n" +
+	"\fsucceeded_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\x04R\bfailures\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"\xd3\x01\n" +
 	"\fIssuerStatus\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x129\n" +
 	"\n" +
 	"fetched_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x12\n" +
 	"\x04keys\x18\x03 \x01(\rR\x04keys\x12\x18\n" +
-	"\aproblem\x18\x04 \x01(\tR\aproblem2P\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x1a\n" +
+	"\bfailures\x18\x05 \x01(\x04R\bfailures\x12!\n" +
+	"\funknown_keys\x18\x06 \x01(\x04R\vunknownKeys2P\n" +
 	"\rSystemService\x12?\n" +
 	"\x06Status\x12\x19.verdict.v1.StatusRequest\x1a\x1a.verdict.v1.StatusResponseB\xa7\x01\n" +
 	"\x0ecom.verdict.v1B\vSystemProtoP\x01Z?github.com/verdict-authz/verdict/proto/gen/verdict/v1;verdictv1\xa2\x02\x03VXX\xaa\x02\n" +
@@ -293,25 +422,29 @@ func file_verdict_v1_system_proto_rawDescGZIP() []byte {
 	return file_verdict_v1_system_proto_rawDescData
 }
 
-var file_verdict_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_verdict_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_verdict_v1_system_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: verdict.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: verdict.v1.StatusResponse
-	(*IssuerStatus)(nil),          // 2: verdict.v1.IssuerStatus
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*DirectoryStatus)(nil),       // 2: verdict.v1.DirectoryStatus
+	(*IssuerStatus)(nil),          // 3: verdict.v1.IssuerStatus
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_verdict_v1_system_proto_depIdxs = []int32{
-	3, // 0: verdict.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	3, // 1: verdict.v1.StatusResponse.policy_checked_at:type_name -> google.protobuf.Timestamp
-	2, // 2: verdict.v1.StatusResponse.issuers:type_name -> verdict.v1.IssuerStatus
-	3, // 3: verdict.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
-	0, // 4: verdict.v1.SystemService.Status:input_type -> verdict.v1.StatusRequest
-	1, // 5: verdict.v1.SystemService.Status:output_type -> verdict.v1.StatusResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 0: verdict.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	4, // 1: verdict.v1.StatusResponse.policy_checked_at:type_name -> google.protobuf.Timestamp
+	3, // 2: verdict.v1.StatusResponse.issuers:type_name -> verdict.v1.IssuerStatus
+	2, // 3: verdict.v1.StatusResponse.directories:type_name -> verdict.v1.DirectoryStatus
+	4, // 4: verdict.v1.StatusResponse.revocations_checked_at:type_name -> google.protobuf.Timestamp
+	4, // 5: verdict.v1.DirectoryStatus.succeeded_at:type_name -> google.protobuf.Timestamp
+	4, // 6: verdict.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
+	0, // 7: verdict.v1.SystemService.Status:input_type -> verdict.v1.StatusRequest
+	1, // 8: verdict.v1.SystemService.Status:output_type -> verdict.v1.StatusResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_verdict_v1_system_proto_init() }
@@ -325,7 +458,7 @@ func file_verdict_v1_system_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_verdict_v1_system_proto_rawDesc), len(file_verdict_v1_system_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
