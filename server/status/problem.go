@@ -76,9 +76,16 @@ func Problem(r Refusal) []byte {
 	return body
 }
 
-// Challenge is the WWW-Authenticate value of a refusal, "" for none. Quoted strings hold printable ASCII without `"` and
-// `\`; nothing of the token is in it.
-func Challenge(r Refusal) string {
+// Challenges are the WWW-Authenticate values of a refusal, each for a header of its own; none for most. Quoted strings hold
+// printable ASCII without `"` and `\`; nothing of the token is in them.
+func Challenges(r Refusal) []string {
+	if c := bearerChallenge(r); c != "" {
+		return []string{c}
+	}
+	return nil
+}
+
+func bearerChallenge(r Refusal) string {
 	rule := Of(r.Reason)
 	const bearer = `Bearer realm="verdict"`
 	switch rule.challenge {
@@ -97,7 +104,7 @@ func Challenge(r Refusal) string {
 			return bearer + `, error="insufficient_scope"`
 		}
 		return bearer + `, error="insufficient_scope", scope="` + quotable(strings.Join(r.Scopes, " ")) + `"`
-	case noChallenge:
+	case noChallenge, stepUp: // step-up challenges are made where the route is known
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ const (
 	invalidRequest             // error="invalid_request"
 	invalidToken               // error="invalid_token"
 	scopeInsufficent           // error="insufficient_scope" with the scopes that would do
+	stepUp                     // what a stronger or fresher sign-in takes
 )
 
 // Rule is what a reason becomes outside.
@@ -101,6 +102,13 @@ var rules = map[policy.Reason]Rule{
 	policy.BindingRequired:        hidden(tokenInvalidDetail),
 	policy.GroupsMalformed:        hidden(tokenInvalidDetail),
 
+	policy.TokenRevoked: shown("Token revoked", "The token was revoked. Sign in again."),
+	policy.AuthContextRequired: {HTTP: http.StatusUnauthorized, Title: "Stronger sign-in needed",
+		Detail: "This action needs a stronger sign-in. Sign in again as the challenge says.", challenge: stepUp},
+	policy.AuthenticationTooOld: {HTTP: http.StatusUnauthorized, Title: "Fresh sign-in needed",
+		Detail: "This action needs a recent sign-in. Sign in again.", challenge: stepUp},
+	policy.GuestRefused: forbidden("Guests not allowed", "The API takes no guests of the tenant. Ask for an account in the tenant itself."),
+
 	policy.ClientNotAllowed: forbidden("Application not allowed", "This client application may not call the API. Add its client id to the API's allowed_clients."),
 
 	policy.NoGrant:       forbidden("Permission missing", "No grant gives you the missing permission. Ask for a grant to you or to a group you are in."),
@@ -118,6 +126,7 @@ var rules = map[policy.Reason]Rule{
 	policy.RevisionNotReached: undecided("This replica has not reached the asked revision in time. Try again shortly."),
 	policy.AuditUnavailable:   undecided("The decision cannot be recorded at the moment, so it is not given. Try again shortly."),
 	policy.Internal:           undecided("A fault inside verdict. Give the decision id to whoever runs it."),
+	policy.RevocationStale:    undecided("Revocations have not been heard of for too long, and the API is strict about them. Try again shortly."),
 	policy.DeadlineTooShort:   undecided("The proxy left too little time to decide. Raise its ext_authz timeout."),
 }
 

@@ -120,7 +120,7 @@ func TestChallenges(t *testing.T) {
 		"an outage says nothing of the token":             {status.Refusal{Reason: policy.KeysUnavailable}, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := status.Challenge(tc.in); got != tc.want {
+			if got := strings.Join(status.Challenges(tc.in), "\n"); got != tc.want {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})

@@ -1,0 +1,68 @@
+package access
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/pdp"
+	"github.com/verdict-authz/verdict/server/policy"
+	"github.com/verdict-authz/verdict/server/status"
+)
+
+// response translates an answer. The asker is an enforcement point, so the reason is the exact one; detail and challenge
+// are what it may pass on to its caller.
+func (s *Server) response(a *pdp.Answer) *verdictv1.CheckResponse {
+	rule := status.Of(a.Reason)
+	resp := &verdictv1.CheckResponse{
+		Effect:             verdictv1.Effect_EFFECT_DENY,
+		Reason:             verdictv1.Reason(a.Reason),
+		Revision:           a.Revision,
+		DecisionId:         a.ID,
+		Detail:             rule.Detail,
+		Principal:          principal(a.Caller),
+		Api:                a.API,
+		Route:              a.Route,
+		Grants:             a.Grants,
+		MissingPermissions: a.Missing,
+		RequiredScopes:     a.Scopes,
+		HttpStatus:         int32(rule.HTTP), //nolint:gosec // HTTP status codes fit
+		Retryable:          rule.Retryable,
+	}
+	if a.Detail != "" && (s.verbose || a.Reason == policy.RequestMalformed) {
+		resp.Detail += " (" + a.Detail + ")"
+	}
+	if a.Allowed() {
+		resp.Effect = verdictv1.Effect_EFFECT_ALLOW
+	} else {
+		resp.WwwAuthenticate = status.Challenges(status.Refusal{Reason: a.Reason, Scopes: a.Scopes, Verbose: s.verbose})
+	}
+	if ttl := s.ttl(a); ttl > 0 {
+		resp.Ttl = durationpb.New(ttl)
+	}
+	return resp
+}
+
+// ttl is how long an answer may be kept: never beyond the token, the next instant at which a grant begins or ends, or
+// what the operator allows, and not at all when it holds for this one question only.
+func (s *Server) ttl(a *pdp.Answer) time.Duration {
+	if a.Until.IsZero() {
+		return 0
+	}
+	return max(0, min(s.maxTTL, a.Until.Sub(a.At)))
+}
+
+func principal(t *entra.Token) *verdictv1.Principal {
+	if t == nil {
+		return nil
+	}
+	return &verdictv1.Principal{
+		Kind:        verdictv1.PrincipalKind(t.Principal.Kind),
+		TenantId:    t.Principal.TenantID,
+		ObjectId:    t.Principal.ObjectID,
+		ClientId:    t.Principal.ClientID,
+		DisplayName: t.DisplayName,
+	}
+}

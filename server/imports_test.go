@@ -1,0 +1,289 @@
+package server_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/verdict-authz/verdict/"
+
+// room says what the Go files of one folder may import beside the standard library. A folder of ours is named as it is;
+// "dir/..." stands for all folders below dir. A module stands for its packages.
+type room struct {
+	ours    []string
+	modules []string
+	tests   []string // modules that its tests may import beside those
+}
+
+// Modules by the name that the table uses for them.
+const (
+	grpc          = "google.golang.org/grpc"
+	protobuf      = "google.golang.org/protobuf"
+	rpc           = "google.golang.org/genproto/googleapis/rpc"
+	envoyAPI      = "github.com/envoyproxy/go-control-plane/envoy"
+	protovalidate = "buf.build/go/protovalidate"
+	validateAPI   = "buf.build/gen/go/bufbuild/protovalidate"
+	jwx           = "github.com/lestrrat-go/jwx/v3"
+	strictJSON    = "github.com/go-json-experiment/json"
+	cel           = "cel.dev/cel-go"
+	pgx           = "github.com/jackc/pgx/v5"
+	sqlite        = "modernc.org/sqlite"
+	goose         = "github.com/pressly/goose/v3"
+	kong          = "github.com/alecthomas/kong"
+	yaml          = "sigs.k8s.io/yaml"
+	uuid          = "github.com/google/uuid"
+	xsync         = "golang.org/x/sync"
+)
+
+// testTools are for the tests of every room.
+var testTools = []string{"github.com/google/go-cmp", "pgregory.net/rapid", "golang.org/x/tools/txtar"}
+
+// house is the rule of imports: cmd -> server -> doors -> pdp -> policy, request; the rooms that fetch and keep things ->
+// policy and store; engines -> store. A folder that is not here is refused until somebody says what it may import.
+var house = map[string]room{
+	"proto/gen/verdict/v1": {modules: []string{grpc, protobuf, validateAPI}},
+
+	// The standard library and nothing else. policy and store do not know each other; they meet in snapshot.
+	"server/request": {},
+	"server/policy":  {ours: []string{"server/request"}},
+	"store":          {},
+
+	// What surrounds the decision. No grpc here: a door hands over plain values.
+	"server/condition": {ours: []string{"server/policy", "server/request"}, modules: []string{cel}},
+	"server/entra":     {ours: []string{"server/policy"}, modules: []string{jwx, strictJSON, xsync}},
+	"server/issuer":    {modules: []string{jwx, strictJSON, uuid}},
+	"server/directory": {ours: []string{"server/policy", "store"}, modules: []string{xsync}},
+	"server/snapshot":  {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
+	"server/audit":     {ours: []string{"server/policy", "store"}, modules: []string{uuid}},
+	"server/pdp":       {ours: []string{"server/entra", "server/policy", "server/request", "store"}, modules: []string{uuid}},
+
+	// Where values become gRPC.
+	"server/status": {ours: []string{"server/policy", "store"}, modules: []string{grpc, protobuf, rpc}},
+	"server/call":   {modules: []string{grpc}},
+
+	// The doors.
+	"server/extauthz": {
+		ours:    []string{"server/call", "server/entra", "server/pdp", "server/policy", "server/request", "server/status"},
+		modules: []string{grpc, protobuf, rpc, envoyAPI},
+	},
+	"server/access": {
+		ours: []string{
+			"proto/gen/verdict/v1", "server/call", "server/entra", "server/pdp", "server/policy", "server/request",
+			"server/status",
+		},
+		modules: []string{grpc, protobuf},
+	},
+	"server/admin": {
+		ours: []string{
+			"proto/gen/verdict/v1", "server/audit", "server/call", "server/entra", "server/policy", "server/request",
+			"server/snapshot", "server/status", "store",
+		},
+		modules: []string{grpc, protobuf, uuid},
+	},
+	"server/web": {ours: []string{"server/pdp", "server/policy", "server/request", "server/status"}},
+
+	// The server puts the rooms together and takes its store from cmd: no engine and no migration below it.
+	"server": {
+		ours:    []string{"proto/gen/verdict/v1", "server/...", "store"},
+		modules: []string{grpc, protobuf, envoyAPI, protovalidate, xsync},
+		tests:   []string{rpc},
+	},
+
+	"migrations": {
+		ours:    []string{"store", "store/postgres", "store/sqlite"},
+		modules: []string{goose, pgx}, tests: []string{sqlite},
+	},
+	"store/postgres":        {ours: []string{"store"}, modules: []string{pgx, uuid}},
+	"store/postgres/pgtest": {ours: []string{"migrations", "store/postgres"}, modules: []string{pgx}},
+	"store/sqlite":          {ours: []string{"store"}, modules: []string{sqlite, uuid}},
+	"store/storetest":       {ours: []string{"store"}, modules: testTools},
+
+	// What is started. The authorizer is small and quick to start: the contract and nothing behind it.
+	"cmd/verdict": {
+		ours:    []string{"migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite"},
+		modules: []string{grpc, protobuf, kong, yaml, xsync},
+		tests:   []string{envoyAPI, rpc}, // they ask as Envoy does, and read what a refused call carries
+	},
+	"cmd/verdict-authorizer": {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
+	"deploy/demo": {
+		ours: []string{
+			"deploy/envoy", "migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite",
+		},
+		modules: []string{grpc, protobuf, yaml, xsync},
+	},
+	"deploy/envoy":           {tests: []string{envoyAPI, grpc}},
+	"deploy/envoy/envoytest": {ours: []string{"deploy/envoy"}},
+}
+
+// goFile is a Go file of the repository, parsed.
+type goFile struct {
+	name   string // from the root, with slashes
+	folder string
+	test   bool
+	ast    *ast.File
+}
+
+// goFiles parses all Go files of the repository. It reads them itself rather than through
+// `go list`, so that the test cache sees which files the answer depends on.
+func goFiles(t *testing.T, mode parser.Mode) []goFile {
+	t.Helper()
+	var files []goFile
+	err := fs.WalkDir(os.DirFS(".."), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if base := d.Name(); name != "." && (strings.HasPrefix(base, ".") || base == "testdata") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", name), nil, mode)
+		if err != nil {
+			return err
+		}
+		files = append(files, goFile{
+			name: name, folder: path.Dir(name), test: strings.HasSuffix(name, "_test.go"), ast: f,
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	files := goFiles(t, parser.ImportsOnly)
+	if len(files) == 0 {
+		t.Fatal("no Go file found")
+	}
+	for _, f := range files {
+		r, ok := house[f.folder]
+		if !ok {
+			t.Errorf("%s: nothing says what %s may import; add the folder to this test", f.name, f.folder)
+			continue
+		}
+		for _, spec := range f.ast.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.allows(f.folder, imported, f.test) {
+				t.Errorf("%s imports %s, which %s may not", f.name, imported, f.folder)
+			}
+		}
+	}
+}
+
+// allows reports whether a file of folder may import the package. Tests may import all of ours: a test looks at a room
+// together with its neighbours, and is imported by nobody.
+func (r room) allows(folder, imported string, test bool) bool {
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return true // the standard library
+	}
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		return test || slices.ContainsFunc(r.ours, func(allowed string) bool {
+			below, all := strings.CutSuffix(allowed, "/...")
+			return ours == allowed || all && strings.HasPrefix(ours, below+"/")
+		})
+	}
+	allowed := r.modules
+	if test {
+		allowed = slices.Concat(r.modules, r.tests, testTools)
+	}
+	return slices.ContainsFunc(allowed, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+}
+
+func TestRoomAllows(t *testing.T) {
+	for name, tc := range map[string]struct {
+		folder, imported string
+		test             bool
+		want             bool
+	}{
+		"policy may import the standard library":        {folder: "server/policy", imported: "net/netip", want: true},
+		"policy may import request":                     {folder: "server/policy", imported: module + "server/request", want: true},
+		"policy may not import store":                   {folder: "server/policy", imported: module + "store"},
+		"policy may not import grpc":                    {folder: "server/policy", imported: grpc + "/codes"},
+		"the tests of policy may not import grpc":       {folder: "server/policy", imported: grpc, test: true},
+		"the tests of policy may import its conditions": {folder: "server/policy", imported: module + "server/condition", test: true, want: true},
+		"store may not import policy":                   {folder: "store", imported: module + "server/policy"},
+		"the pdp may not import grpc":                   {folder: "server/pdp", imported: grpc},
+		"a door may not import an engine":               {folder: "server/admin", imported: module + "store/postgres"},
+		"the server may not import an engine":           {folder: "server", imported: module + "store/sqlite"},
+		"the server may import any of its rooms":        {folder: "server", imported: module + "server/pdp", want: true},
+		"a module is not a prefix of another's name":    {folder: "server/condition", imported: cel + "x/cel"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := house[tc.folder].allows(tc.folder, tc.imported, tc.test); got != tc.want {
+				t.Errorf("allows = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	said := map[string]bool{}
+	for _, f := range goFiles(t, parser.ImportsOnly|parser.ParseComments) {
+		if !f.test {
+			said[f.folder] = said[f.folder] || f.ast.Doc != nil || ast.IsGenerated(f.ast)
+		}
+	}
+	for folder, ok := range said {
+		if !ok {
+			t.Errorf("%s has no package comment", folder)
+		}
+	}
+}
+
+// A room that asks the machine for the time cannot be tested at another time: clocks are fields, with time.Now as their
+// default. What is left of a context's deadline is the exception, since contexts know only the machine's clock.
+func TestRoomsAskTheirOwnClock(t *testing.T) {
+	for _, f := range goFiles(t, parser.SkipObjectResolution) {
+		if f.test || path.Dir(f.folder) != "server" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
+				if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" && (sel.Sel.Name == "Now" || sel.Sel.Name == "Since") {
+					t.Errorf("%s calls time.%s; ask the room's clock", f.name, sel.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestTopLevelFolders(t *testing.T) {
+	want := []string{"cmd", "deploy", "docs", "migrations", "proto", "server", "store"}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		// bin is where make build puts its output; git ignores it.
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" {
+			got = append(got, e.Name())
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("top-level folders are %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/entra"
+)
+
+// Options is everything a Server can be told. Durations of zero mean their default.
+type Options struct {
+	Version string
+
+	Decision          Listen
+	Admin             Listen // loopback or a Unix socket only
+	InsecurePlaintext bool   // serve decisions without TLS beyond loopback
+
+	Entra        entra.Config
+	Audit        audit.Config
+	PolicyPoll   time.Duration // 0 means 1s
+	MaxPolicyAge time.Duration // 0 means 1h
+	DecisionTTL  time.Duration // longest an answer of Check may be kept; 0: not at all
+	Verbose      bool          // tell callers the exact reason of token failures; for development
+	DrainTimeout time.Duration // longest that calls under way are waited for; 0 means 10s
+
+	Log *slog.Logger
+}
+
+// Listen is one listener.
+type Listen struct {
+	Address  string // host:port, or unix:/path
+	CertFile string // PEM certificate chain; "": plaintext
+	KeyFile  string // PEM private key
+	ClientCA string // PEM certificates that sign client certificates; "": none are asked for
+}
+
+const unixPrefix = "unix:"
+
+// validate reports all problems at once; name is the listener's flag.
+func (l Listen) validate(name string) (err error) {
+	if l.Address == "" {
+		return fmt.Errorf("--%s-listen: empty; give host:port or unix:/path", name)
+	}
+	if path, ok := strings.CutPrefix(l.Address, unixPrefix); ok {
+		if !strings.HasPrefix(path, "/") || len(path) > 100 {
+			err = errors.Join(err, fmt.Errorf("--%s-listen: %q: the socket path must be absolute and at most 100 bytes", name, l.Address))
+		}
+	} else if _, _, splitErr := net.SplitHostPort(l.Address); splitErr != nil {
+		err = errors.Join(err, fmt.Errorf("--%s-listen: %q: give host:port, such as 127.0.0.1:7300, or unix:/path", name, l.Address))
+	}
+	if (l.CertFile == "") != (l.KeyFile == "") {
+		err = errors.Join(err, fmt.Errorf("--%s-tls-cert, --%s-tls-key: give both or neither", name, name))
+	}
+	if l.ClientCA != "" && l.CertFile == "" {
+		err = errors.Join(err, fmt.Errorf("--%s-tls-client-ca: client certificates need --%s-tls-cert and --%s-tls-key", name, name, name))
+	}
+	return err
+}
+
+// local says whether only this machine can reach the listener.
+func (l Listen) local() bool {
+	if strings.HasPrefix(l.Address, unixPrefix) {
+		return true
+	}
+	host, _, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// Validate reports all problems of the listeners at once.
+func (o *Options) Validate() error {
+	err := errors.Join(o.Decision.validate("decision"), o.Admin.validate("admin"))
+	if o.Decision.CertFile == "" && !o.Decision.local() && !o.InsecurePlaintext {
+		err = errors.Join(err, fmt.Errorf("--decision-listen: %q is reachable from other machines and has no TLS; give --decision-tls-cert and --decision-tls-key, or --insecure-plaintext if something in front encrypts",
+			o.Decision.Address))
+	}
+	if !o.Admin.local() {
+		err = errors.Join(err, fmt.Errorf("--admin-listen: %q is reachable from other machines; callers of the admin API are not authenticated yet, so it must be a loopback address or unix:/path",
+			o.Admin.Address))
+	}
+	return err
+}

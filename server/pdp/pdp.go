@@ -1,0 +1,175 @@
+package pdp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/policy"
+	"github.com/verdict-authz/verdict/server/request"
+	"github.com/verdict-authz/verdict/store"
+)
+
+// Policy is where the current policy comes from; *snapshot.Follower is one.
+type Policy interface {
+	Current() *policy.Snapshot // nil: none yet
+	Stale(now time.Time) bool
+	// WaitFor returns nil once Current has at least this revision, or an error when ctx ends first.
+	WaitFor(ctx context.Context, revision uint64) error
+}
+
+// Verifier proves tokens; *entra.Verifier is one.
+type Verifier interface {
+	Verify(ctx context.Context, token string, want entra.Expect) (*entra.Token, entra.Refusal)
+}
+
+// Recorder keeps decisions; *audit.Recorder is one. An error means that the decision must not be given.
+type Recorder interface {
+	Record(d store.Decision) error
+}
+
+// Config tunes a PDP. The zero value is usable.
+type Config struct {
+	Now func() time.Time // nil means time.Now
+}
+
+// PDP decides. It is safe for concurrent use.
+type PDP struct {
+	policy   Policy
+	verifier Verifier
+	recorder Recorder
+	log      *slog.Logger
+	now      func() time.Time
+	scratch  sync.Pool // of *scratch
+}
+
+// scratch is what one decision needs and the next can reuse.
+type scratch struct {
+	canonical request.Canonical
+	params    policy.Params
+	subjects  []policy.SubjectRef
+	eval      policy.Scratch
+}
+
+// New returns a PDP over its collaborators, all required.
+func New(p Policy, v Verifier, r Recorder, log *slog.Logger, cfg Config) (*PDP, error) {
+	if p == nil || v == nil || r == nil || log == nil {
+		return nil, errors.New("pdp: policy, verifier, recorder and log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	d := &PDP{policy: p, verifier: v, recorder: r, log: log, now: cfg.Now}
+	d.scratch.New = func() any { return new(scratch) }
+	return d, nil
+}
+
+// Decide answers q. It never fails: what cannot be decided is a deny whose reason says so.
+func (p *PDP) Decide(ctx context.Context, q *Question) Answer {
+	return p.decide(ctx, q, nil)
+}
+
+// DecideAll answers each of qs on one and the same policy, the first that satisfies the largest MinRevision among them.
+func (p *PDP) DecideAll(ctx context.Context, qs []Question) []Answer {
+	var highest uint64
+	for i := range qs {
+		highest = max(highest, qs[i].MinRevision)
+	}
+	snap, reason := p.snapshot(ctx, highest, p.now())
+	answers := make([]Answer, len(qs))
+	for i := range qs {
+		answers[i] = p.decide(ctx, &qs[i], &pinned{snap, reason})
+	}
+	return answers
+}
+
+// pinned is a policy chosen for several decisions, or why there is none.
+type pinned struct {
+	snap   *policy.Snapshot
+	reason policy.Reason
+}
+
+// What a decision needs of the caller's deadline: under minBudget nothing is begun; what waits leaves replyBudget for the
+// answer to travel. Envoy's default timeout is 200 ms.
+const (
+	minBudget   = 5 * time.Millisecond
+	replyBudget = 10 * time.Millisecond
+)
+
+func (p *PDP) decide(ctx context.Context, q *Question, pin *pinned) Answer {
+	return p.answer(ctx, q, func(ctx context.Context, s *scratch, a *Answer) { p.walk(ctx, q, pin, s, a) })
+}
+
+// answer lets decide fill in an answer and records it, whatever happens on the way.
+func (p *PDP) answer(ctx context.Context, q *Question, decide func(context.Context, *scratch, *Answer)) (a Answer) {
+	began := p.now()
+	a = Answer{ID: newID(), At: began.UTC()}
+	s, _ := p.scratch.Get().(*scratch)
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.log.Error("panic while deciding", "decision_id", a.ID, "cause", cause, "stack", string(debug.Stack()))
+			s = new(scratch) // the old one may be half written
+			a = Answer{ID: a.ID, At: a.At, Reason: policy.Internal}
+		}
+		p.keep(q, s, &a, p.now().Sub(began))
+		p.scratch.Put(s)
+	}()
+	ctx, cancel, ok := budget(ctx)
+	defer cancel()
+	if !ok {
+		a.deny(policy.DeadlineTooShort, "")
+		return a
+	}
+	decide(ctx, s, &a)
+	return a
+}
+
+// budget shortens ctx by what the reply needs; not ok when too little is left to begin.
+func budget(ctx context.Context) (context.Context, context.CancelFunc, bool) {
+	end, has := ctx.Deadline()
+	if !has {
+		return ctx, func() {}, true
+	}
+	if time.Until(end) < minBudget {
+		return ctx, func() {}, false
+	}
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-replyBudget))
+	return ctx, cancel, true
+}
+
+// snapshot returns the policy to decide on, or why there is none.
+func (p *PDP) snapshot(ctx context.Context, atLeast uint64, now time.Time) (*policy.Snapshot, policy.Reason) {
+	snap := p.policy.Current()
+	if snap == nil {
+		return nil, policy.PolicyUnavailable
+	}
+	if p.policy.Stale(now) {
+		return nil, policy.PolicyStale
+	}
+	if snap.Revision() < atLeast {
+		if err := p.policy.WaitFor(ctx, atLeast); err != nil {
+			return nil, policy.RevisionNotReached
+		}
+		snap = p.policy.Current()
+	}
+	return snap, policy.ReasonNone
+}
+
+func (a *Answer) deny(r policy.Reason, detail string) {
+	a.Effect, a.Reason, a.Detail = policy.Deny, r, detail
+}
+
+// newID makes the id of a decision: UUIDv7, so that records sort by time.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil { // the system has no randomness; nothing it signs or serves can be trusted either
+		panic(err)
+	}
+	return id.String()
+}

@@ -1,0 +1,50 @@
+package pdp
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/policy"
+	"github.com/verdict-authz/verdict/server/request"
+)
+
+// Question is what a door asks. It is read during Decide and not kept.
+type Question struct {
+	Door string // fixed name of the door, for the record
+	PEP  string // who asks, from its client certificate; "" unknown
+
+	API         string       // explicit api id; "": by host
+	HTTP        *request.Raw // the request, or nil for a permission question
+	Permission  string       // of a permission question
+	Resource    string       // of a permission question; "" none
+	Token       string       // a bare token; "": the Authorization header of HTTP
+	SourceIP    netip.Addr   // invalid: unknown
+	SNI         string       // "" unknown
+	MinRevision uint64       // 0: any
+}
+
+// Answer is a decision, recorded already. Slices are its own.
+type Answer struct {
+	ID       string // UUIDv7
+	At       time.Time
+	Effect   policy.Effect
+	Reason   policy.Reason
+	Detail   string // which check failed, for the record and verbose callers; from fixed texts
+	Revision uint64 // 0: no policy
+
+	Caller      *entra.Token // proven caller; nil: nobody was proven
+	API         string
+	Route       string
+	Template    string
+	Permissions []string // asked for
+	Grants      []string // that decided
+	Missing     []string // that the caller lacks
+	Scopes      []string // of which one would carry what is missing
+	// Until is the instant up to which the same question has the same answer as far as time alone goes; zero when the
+	// answer holds for this one question only.
+	Until time.Time
+}
+
+// Allowed says whether the caller may.
+func (a *Answer) Allowed() bool { return a.Effect == policy.Allow }

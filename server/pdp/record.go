@@ -1,0 +1,63 @@
+package pdp
+
+import (
+	"time"
+
+	"github.com/verdict-authz/verdict/server/policy"
+	"github.com/verdict-authz/verdict/server/request"
+	"github.com/verdict-authz/verdict/store"
+)
+
+// rawPathLimit is how much of a path that could not be matched is kept, escaped.
+const rawPathLimit = 512
+
+// keep records a; when that fails, a becomes a deny, since a decision without a record is not given.
+func (p *PDP) keep(q *Question, s *scratch, a *Answer, took time.Duration) {
+	d := store.Decision{
+		ID: a.ID, At: a.At.Truncate(time.Microsecond), Allowed: a.Allowed(), Reason: int16(a.Reason), Detail: a.Detail,
+		Revision: a.Revision, API: a.API, Route: a.Route, Template: a.Template, Permissions: a.Permissions,
+		Resource: q.Resource, Grants: a.Grants, Door: q.Door, PEP: q.PEP, Took: took,
+	}
+	if c := a.Caller; c != nil {
+		d.PrincipalKind = int16(c.Principal.Kind)
+		d.TenantID, d.PrincipalID, d.ClientID = c.Principal.TenantID, c.Principal.ObjectID, c.Principal.ClientID
+		d.TokenID = c.TokenID
+	}
+	if q.HTTP != nil {
+		describe(q.HTTP, s, a, &d)
+	}
+	if err := p.recorder.Record(d); err != nil {
+		*a = Answer{ID: a.ID, At: a.At, Revision: a.Revision, API: a.API, Route: a.Route, Caller: a.Caller}
+		a.deny(policy.AuditUnavailable, "")
+	}
+}
+
+// describe adds what is kept of a request: canonical fields when it has them; the raw path, escaped and cut, only when it
+// was malformed or no route tells its shape.
+func describe(raw *request.Raw, s *scratch, a *Answer, d *store.Decision) {
+	if !malformed(a.Reason) {
+		d.Method, d.Host, d.RequestID = s.canonical.Method.String(), s.canonical.Host, s.canonical.RequestID
+	}
+	if a.Route == "" {
+		d.RawPath = request.EscapeRaw(pathOf(raw.Target), rawPathLimit)
+	}
+}
+
+// malformed says whether the canonical form may be half made or of an earlier request.
+func malformed(r policy.Reason) bool {
+	switch r { //nolint:exhaustive // only these come before or out of the canonical form
+	case policy.RequestMalformed, policy.HeaderAmbiguous, policy.DeadlineTooShort, policy.Internal:
+		return true
+	}
+	return false
+}
+
+// pathOf cuts the query, which may hold secrets, at the first '?'.
+func pathOf(target string) string {
+	for i := range len(target) {
+		if target[i] == '?' || target[i] == '#' {
+			return target[:i]
+		}
+	}
+	return target
+}

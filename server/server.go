@@ -1,0 +1,215 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/access"
+	"github.com/verdict-authz/verdict/server/admin"
+	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/condition"
+	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/extauthz"
+	"github.com/verdict-authz/verdict/server/pdp"
+	"github.com/verdict-authz/verdict/server/snapshot"
+	"github.com/verdict-authz/verdict/store"
+)
+
+// Server is a verdict process: both listeners and what works behind them.
+type Server struct {
+	log      *slog.Logger
+	store    store.Store
+	follower *snapshot.Follower
+	verifier *entra.Verifier
+	recorder *audit.Recorder
+	health   *health.Server
+	drain    time.Duration
+
+	decision, admin       *grpc.Server
+	decisionLis, adminLis net.Listener
+}
+
+// New checks the options and the store's schema, opens both listeners and wires everything; nothing is served before Run.
+// The store stays the caller's to close, after Run has returned.
+func New(ctx context.Context, st store.Store, o Options) (*Server, error) {
+	if st == nil || o.Log == nil {
+		return nil, errors.New("server: store and log are required")
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := st.CheckSchema(ctx); err != nil {
+		return nil, fmt.Errorf("check the store: %w", err)
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 10 * time.Second
+	}
+	s := &Server{log: o.Log, store: st, health: health.NewServer(), drain: o.DrainTimeout}
+	if err := s.wire(ctx, o); err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	return s, nil
+}
+
+// wire makes the collaborators, inner ones first.
+func (s *Server) wire(ctx context.Context, o Options) (err error) {
+	if s.follower, err = snapshot.NewFollower(s.store, condition.Compile, o.Log, snapshot.Config{Poll: o.PolicyPoll, MaxAge: o.MaxPolicyAge}); err != nil {
+		return err
+	}
+	if s.verifier, err = entra.NewVerifier(o.Entra, o.Log); err != nil {
+		return err
+	}
+	if s.decisionLis, err = listen(ctx, o.Decision); err != nil {
+		return err
+	}
+	if s.adminLis, err = listen(ctx, o.Admin); err != nil {
+		return err
+	}
+	if s.recorder, err = audit.NewRecorder(s.store, o.Log, o.Audit); err != nil {
+		return err
+	}
+	decider, err := pdp.New(s.follower, s.verifier, s.recorder, o.Log, pdp.Config{})
+	if err != nil {
+		return err
+	}
+	known, err := newRules()
+	if err != nil {
+		return err
+	}
+	around := &interceptor{log: o.Log, rules: known}
+	if err := s.wireDecision(decider, around, o); err != nil {
+		return err
+	}
+	return s.wireAdmin(around, o)
+}
+
+func (s *Server) wireDecision(decider *pdp.PDP, around *interceptor, o Options) error {
+	envoy, err := extauthz.New(decider, extauthz.Config{Verbose: o.Verbose})
+	if err != nil {
+		return err
+	}
+	direct, err := access.New(decider, access.Config{MaxTTL: o.DecisionTTL, Verbose: o.Verbose})
+	if err != nil {
+		return err
+	}
+	creds, err := transport(o.Decision)
+	if err != nil {
+		return fmt.Errorf("decision listener: %w", err)
+	}
+	s.decision = newGRPC(creds, maxDecisionRequest, around, s.health)
+	authv3.RegisterAuthorizationServer(s.decision, envoy)
+	verdictv1.RegisterDecisionServiceServer(s.decision, direct)
+	return nil
+}
+
+func (s *Server) wireAdmin(around *interceptor, o Options) error {
+	policies, err := admin.NewPolicyService(s.store, s.follower, condition.Compile, admin.PolicyConfig{Validate: around.rules.check})
+	if err != nil {
+		return err
+	}
+	audits, err := admin.NewAuditService(s.store)
+	if err != nil {
+		return err
+	}
+	system, err := admin.NewSystemService(s.follower, s.recorder, s.verifier, admin.SystemConfig{Version: o.Version})
+	if err != nil {
+		return err
+	}
+	creds, err := transport(o.Admin)
+	if err != nil {
+		return fmt.Errorf("admin listener: %w", err)
+	}
+	s.admin = newGRPC(creds, maxAdminRequest, around, s.health)
+	verdictv1.RegisterPolicyServiceServer(s.admin, policies)
+	verdictv1.RegisterAuditServiceServer(s.admin, audits)
+	verdictv1.RegisterSystemServiceServer(s.admin, system)
+	return nil
+}
+
+// abandon closes what wire had opened when it failed.
+func (s *Server) abandon() error {
+	var err error
+	for _, l := range []net.Listener{s.decisionLis, s.adminLis} {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	if s.recorder != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = errors.Join(err, s.recorder.Close(ctx))
+	}
+	return err
+}
+
+// DecisionAddr is where decisions are served.
+func (s *Server) DecisionAddr() net.Addr { return s.decisionLis.Addr() }
+
+// AdminAddr is where administration is served.
+func (s *Server) AdminAddr() net.Addr { return s.adminLis.Addr() }
+
+// Run serves until ctx ends, then stops in order: health says NOT_SERVING, calls under way are finished, the audit
+// records are flushed. It returns nil after an orderly stop.
+func (s *Server) Run(ctx context.Context) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until the drain is done
+	defer stopWork()
+	background, workCtx := errgroup.WithContext(work)
+	background.Go(func() error { return ended(s.follower.Run(workCtx)) })
+	background.Go(func() error { return ended(s.verifier.Run(workCtx)) })
+	background.Go(func() error { s.watchHealth(workCtx); return nil })
+
+	serving, serveCtx := errgroup.WithContext(ctx)
+	serving.Go(func() error { return s.decision.Serve(s.decisionLis) })
+	serving.Go(func() error { return s.admin.Serve(s.adminLis) })
+	s.log.InfoContext(ctx, "listening", "decision", s.decisionLis.Addr().String(), "admin", s.adminLis.Addr().String())
+	<-serveCtx.Done()
+
+	s.log.InfoContext(ctx, "stopping")
+	s.health.Shutdown()
+	s.drainCalls()
+	err := serving.Wait()
+	stopWork()
+	err = errors.Join(err, background.Wait())
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
+	defer cancel()
+	if closeErr := s.recorder.Close(flush); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("flush decision records: %w", closeErr))
+	}
+	s.log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// drainCalls lets both servers finish their calls, up to the drain timeout.
+func (s *Server) drainCalls() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.decision.GracefulStop()
+		s.admin.GracefulStop()
+	}()
+	select {
+	case <-done:
+	case <-time.After(s.drain):
+		s.decision.Stop()
+		s.admin.Stop()
+		<-done
+	}
+}
+
+// ended drops the error of a context that ended, which is how background work is told to stop.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
