@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/verdict-authz/verdict/server"
+	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/entra"
+)
+
+// storeFlags name the store.
+type storeFlags struct {
+	Store     string `help:"Where policy and decision records live: postgres://user@host/db or sqlite:PATH (one node only)." placeholder:"URL"`
+	StoreFile string `help:"File that holds the --store URL, for one with a password." placeholder:"FILE"`
+}
+
+// url is the store's URL, from the flag or the file.
+func (f *storeFlags) url() (string, error) {
+	switch {
+	case f.Store != "" && f.StoreFile != "":
+		return "", errors.New("--store, --store-file: give one of them")
+	case f.Store != "":
+		return f.Store, nil
+	case f.StoreFile == "":
+		return "", errors.New("--store: none given; use postgres://user@host/db, or sqlite:PATH for one node")
+	}
+	content, err := os.ReadFile(f.StoreFile)
+	if err != nil {
+		return "", fmt.Errorf("--store-file: %w", err)
+	}
+	url := strings.TrimSpace(string(content))
+	if url == "" {
+		return "", fmt.Errorf("--store-file: %s is empty", f.StoreFile)
+	}
+	return url, nil
+}
+
+// tuning is what serve and dev share.
+type tuning struct {
+	ClockSkew       time.Duration `default:"60s" help:"Clock difference tolerated in token times; at most 300s."`
+	PolicyPoll      time.Duration `default:"1s" help:"How often to look for a new policy revision."`
+	MaxPolicyAge    time.Duration `default:"1h" help:"Deny with 503 when the store has not confirmed the policy for this long."`
+	DecisionTTL     time.Duration `default:"0s" help:"Longest that callers of Check may keep an answer; 0: not at all."`
+	OnAuditFailure  string        `default:"deny" enum:"deny,count" help:"When a decision cannot be recorded: deny it, or count the loss and go on."`
+	AuditQueue      int           `default:"65536" help:"Decision records held in memory while the store is away."`
+	AuditBatch      int           `default:"512" help:"Decision records written at once."`
+	AuditWait       time.Duration `default:"100ms" help:"Longest a decision record waits for its batch."`
+	ShutdownTimeout time.Duration `default:"10s" help:"Longest to wait for calls and records under way when stopping."`
+}
+
+func (t *tuning) validate() (err error) {
+	if t.ClockSkew < time.Second || t.ClockSkew > 5*time.Minute {
+		err = errors.Join(err, fmt.Errorf("--clock-skew: %s is not within 1s and 300s", t.ClockSkew))
+	}
+	if t.PolicyPoll <= 0 || t.PolicyPoll > time.Minute {
+		err = errors.Join(err, fmt.Errorf("--policy-poll: %s is not within 1ms and 1m", t.PolicyPoll))
+	}
+	if t.MaxPolicyAge < 2*t.PolicyPoll {
+		err = errors.Join(err, fmt.Errorf("--max-policy-age: %s is under two polls; every pause would deny everything", t.MaxPolicyAge))
+	}
+	if t.DecisionTTL < 0 || t.DecisionTTL > time.Hour {
+		err = errors.Join(err, fmt.Errorf("--decision-ttl: %s is not within 0s and 1h", t.DecisionTTL))
+	}
+	if t.AuditQueue < 1 || t.AuditBatch < 1 || t.AuditBatch > t.AuditQueue {
+		err = errors.Join(err, errors.New("--audit-queue, --audit-batch: both at least 1, and the queue no smaller than a batch"))
+	}
+	if t.AuditWait <= 0 || t.ShutdownTimeout <= 0 {
+		err = errors.Join(err, errors.New("--audit-wait, --shutdown-timeout: must be longer than 0s"))
+	}
+	return err
+}
+
+func (t *tuning) apply(o *server.Options) {
+	o.PolicyPoll, o.MaxPolicyAge, o.DecisionTTL, o.DrainTimeout = t.PolicyPoll, t.MaxPolicyAge, t.DecisionTTL, t.ShutdownTimeout
+	o.Entra.Skew = t.ClockSkew
+	o.Audit = audit.Config{Queue: t.AuditQueue, Batch: t.AuditBatch, Wait: t.AuditWait, OnFailure: audit.Deny}
+	if t.OnAuditFailure == "count" {
+		o.Audit.OnFailure = audit.Count
+	}
+}
+
+// serveCmd is the settings of verdict serve.
+type serveCmd struct {
+	storeFlags
+	tuning
+
+	DecisionListen      string `default:"127.0.0.1:7300" help:"Where proxies and functions ask: host:port or unix:/path."`
+	DecisionTLSCert     string `name:"decision-tls-cert" help:"PEM certificate chain of the decision listener." placeholder:"FILE"`
+	DecisionTLSKey      string `name:"decision-tls-key" help:"PEM private key of the decision listener." placeholder:"FILE"`
+	DecisionTLSClientCA string `name:"decision-tls-client-ca" help:"PEM certificates that sign those of callers; callers then need one." placeholder:"FILE"`
+	AdminListen         string `default:"127.0.0.1:7301" help:"Where policy and audit are served: a loopback host:port or unix:/path."`
+	AdminTLSCert        string `name:"admin-tls-cert" help:"PEM certificate chain of the admin listener." placeholder:"FILE"`
+	AdminTLSKey         string `name:"admin-tls-key" help:"PEM private key of the admin listener." placeholder:"FILE"`
+	AdminTLSClientCA    string `name:"admin-tls-client-ca" help:"PEM certificates that sign those of administrators." placeholder:"FILE"`
+	InsecurePlaintext   bool   `help:"Serve decisions without TLS beyond loopback, because something in front encrypts."`
+
+	Authority        string   `default:"https://login.microsoftonline.com" help:"Authority of the Microsoft cloud that issues the tokens." placeholder:"URL"`
+	Tenant           []string `help:"Tenant id (GUID) whose tokens are accepted; repeat or separate with commas." placeholder:"GUID"`
+	AcceptV1Tokens   bool     `name:"accept-v1-tokens" help:"Accept version 1.0 access tokens too."`
+	AllowMissingType bool     `name:"allow-missing-idtyp" help:"Accept tokens without the optional claim idtyp."`
+	VerboseErrors    bool     `help:"Tell callers exactly which check their token failed; for development."`
+}
+
+// options checks every setting and reports all problems at once.
+func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
+	o := server.Options{
+		Version:           version(),
+		Decision:          server.Listen{Address: c.DecisionListen, CertFile: c.DecisionTLSCert, KeyFile: c.DecisionTLSKey, ClientCA: c.DecisionTLSClientCA},
+		Admin:             server.Listen{Address: c.AdminListen, CertFile: c.AdminTLSCert, KeyFile: c.AdminTLSKey, ClientCA: c.AdminTLSClientCA},
+		InsecurePlaintext: c.InsecurePlaintext,
+		Verbose:           c.VerboseErrors,
+		Log:               log,
+	}
+	var err error
+	if len(c.Tenant) == 0 {
+		err = errors.Join(err, errors.New("--tenant: none given; no token could be accepted"))
+	}
+	o.Entra.Providers = []entra.Provider{{
+		Kind: entra.Entra, Authority: c.Authority, Tenants: c.Tenant, AcceptV1: c.AcceptV1Tokens, AllowMissingIDType: c.AllowMissingType,
+		AllowLoopbackHTTP: strings.HasPrefix(c.Authority, "http:"), // a test issuer on this machine; anything farther is refused
+	}}
+	c.tuning.apply(&o)
+	return o, errors.Join(err, c.tuning.validate(), o.Validate())
+}
