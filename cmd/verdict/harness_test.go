@@ -179,10 +179,6 @@ func (v *verdict) audits(t *testing.T) verdictv1.AuditServiceClient {
 	return verdictv1.NewAuditServiceClient(v.dial(t, v.admin))
 }
 
-func (v *verdict) system(t *testing.T) verdictv1.SystemServiceClient {
-	return verdictv1.NewSystemServiceClient(v.dial(t, v.admin))
-}
-
 // awaitServing waits for the health service of the decision listener.
 func (v *verdict) awaitServing(t *testing.T) {
 	t.Helper()

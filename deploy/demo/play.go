@@ -81,7 +81,8 @@ func mint(ctx context.Context, form url.Values) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := &http.Client{Timeout: 5 * time.Second}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("mint a token: %w", err)
 	}

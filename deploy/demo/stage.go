@@ -88,7 +88,8 @@ func (s *stage) serveBackend() error {
 	s.backend = &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "backend: %s %s for %s\n", r.Method, r.URL.Path, r.Header.Get("x-verdict-principal"))
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			fmt.Fprintf(w, "backend: %s %s for %s\n", r.Method, r.URL.Path, r.Header.Get("x-verdict-principal")) //nolint:gosec // G705: plain text, on loopback
 		}),
 	}
 	go func() { _ = s.backend.Serve(lis) }() // ends with ErrServerClosed
@@ -102,7 +103,7 @@ func (s *stage) run(ctx context.Context, dir, name, path string, args ...string)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p.cmd = exec.CommandContext(ctx, path, args...)
+	p.cmd = exec.CommandContext(ctx, path, args...) //nolint:gosec // G204: running the named binary is what the demo is for
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 10 * time.Second
 	p.cmd.Stdout, p.cmd.Stderr = out, out

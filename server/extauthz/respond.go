@@ -82,7 +82,10 @@ func denied(a *pdp.Answer, verbose bool) *authv3.CheckResponse {
 		set = append(set, replace("retry-after", strconv.Itoa(rule.RetryAfter)))
 	}
 	return &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(codeOf(rule)), Message: status.Code(a.Reason, verbose)},
+		Status: &rpcstatus.Status{
+			Code:    int32(codeOf(rule)), //nolint:gosec // G115: there are 17 codes
+			Message: status.Code(a.Reason, verbose),
+		},
 		DynamicMetadata: metadata(a),
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(rule.HTTP)}, //nolint:gosec // HTTP status codes fit
