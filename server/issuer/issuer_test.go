@@ -170,7 +170,7 @@ func TestKeyFile(t *testing.T) {
 		}
 	})
 	t.Run("what cannot be trusted or read is refused, not replaced", func(t *testing.T) {
-		weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // what is refused
+		weak, err := rsa.GenerateKey(rand.Reader, 1024) // what is refused
 		if err != nil {
 			t.Fatal(err)
 		}

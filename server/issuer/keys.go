@@ -163,7 +163,7 @@ func readKeys(file string) ([]*key, error) {
 	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("issuer: key file %s has mode %#o; it is for its owner alone, 0600", file, info.Mode().Perm())
 	}
-	rest, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	rest, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: key file: %w", err)
 	}

@@ -38,7 +38,7 @@ var (
 type generator struct{ *rand.Rand }
 
 func newGenerator(seed uint64) generator {
-	return generator{rand.New(rand.NewPCG(seed, 0x76657264696374))} //nolint:gosec // tests that can be replayed
+	return generator{rand.New(rand.NewPCG(seed, 0x76657264696374))} // tests that can be replayed
 }
 
 // pick returns one of the list, and chance is true in so many of a hundred cases.

@@ -30,6 +30,7 @@ var table = []struct {
 	{store.ErrReferenced, codes.FailedPrecondition, "STILL_REFERENCED", false},
 	{ErrPrecondition, codes.FailedPrecondition, "FAILED_PRECONDITION", false},
 	{policy.ErrInvalid, codes.InvalidArgument, "INVALID_REQUEST", false},
+	{store.ErrInvalid, codes.InvalidArgument, "INVALID_REQUEST", false},
 	{store.ErrNotFound, codes.NotFound, "NOT_FOUND", false},
 	{store.ErrExists, codes.AlreadyExists, "ALREADY_EXISTS", false},
 	{store.ErrConflict, codes.Aborted, "REVISION_CONFLICT", false},

@@ -78,14 +78,14 @@ func TestRetry(t *testing.T) {
 				}
 				return nil
 			})
-			if calls != tc.calls || err != tc.err {
+			if calls != tc.calls || !errors.Is(err, tc.err) {
 				t.Fatalf("%d calls, %v; want %d, %v", calls, err, tc.calls, tc.err)
 			}
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
-	if err := retry(ctx, func() error { calls++; cancel(); return deadlock }); err != deadlock || calls != 1 {
+	if err := retry(ctx, func() error { calls++; cancel(); return deadlock }); !errors.Is(err, deadlock) || calls != 1 {
 		t.Fatalf("after the caller went: %d calls, %v", calls, err)
 	}
 }

@@ -81,7 +81,7 @@ func (w *writer) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (w *writer) exec(ctx context.Context, query string, args ...any) error {
-	st, err := w.prepare(ctx, query)
+	st, err := w.prepare(ctx, query) //nolint:sqlclosecheck // closed with the transaction, and used again in it
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func find[K comparable, F any](ctx context.Context, w *writer, query string, key
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	st, err := w.prepare(ctx, query)
+	st, err := w.prepare(ctx, query) //nolint:sqlclosecheck // closed with the transaction, and used again in it
 	if err != nil {
 		return nil, err
 	}

@@ -220,6 +220,9 @@ func TestHistoryHoldsEachFactBeforeAndAfter(t *testing.T) {
 			}
 			lines = append(lines, l)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		return lines
 	})
 }

@@ -63,7 +63,7 @@ func newAdmin(url string) *admin {
 var errAbsent = errors.New("no postgres")
 
 // sharedServer is kept here, since the server ends when the pipe to it is collected.
-var sharedServer *Server
+var sharedServer *Server //nolint:unused // held, not read
 
 var shared = sync.OnceValues(func() (*admin, error) {
 	if url := os.Getenv("VERDICT_TEST_POSTGRES"); url != "" {
