@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -34,6 +35,8 @@ type PolicyConfig struct {
 	// Validate checks the proto rules of one fact, as an update leaves it; nil: not checked. An update that names its
 	// fields carries only these, so its rules cannot be checked on the request.
 	Validate func(proto.Message) error
+	// Patience is how long a change is tried again while others commit; 0 means 10s.
+	Patience time.Duration
 }
 
 // PolicyService is verdict.v1.PolicyService. It is safe for concurrent use.
@@ -56,6 +59,7 @@ func NewPolicyService(s PolicyStore, snapshots Snapshots, compile policy.Conditi
 		return nil, errors.New("policy service: a store, snapshots and a condition compiler are needed")
 	}
 	cfg.Actor = cmp.Or(cfg.Actor, "local")
+	cfg.Patience = cmp.Or(cfg.Patience, defaultPatience)
 	if cfg.Validate == nil {
 		cfg.Validate = func(proto.Message) error { return nil }
 	}

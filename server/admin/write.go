@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"time"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/server/call"
@@ -14,8 +16,12 @@ import (
 	"github.com/verdict-authz/verdict/store"
 )
 
-// tries is how often a change is checked anew because another process committed meanwhile.
-const tries = 8
+// How long a change is checked anew because other processes committed meanwhile, and the pauses between, which spread
+// those who compete.
+const (
+	defaultPatience = 10 * time.Second
+	longestPause    = 100 * time.Millisecond
+)
 
 // edit is a change as the facts at one revision call for it. Without operations there is nothing to do.
 type edit struct {
@@ -38,14 +44,21 @@ func (s *PolicyService) write(
 	case <-ctx.Done():
 		return 0, fmt.Errorf("wait for other changes: %w", ctx.Err())
 	}
-	for range tries {
+	patience := time.NewTimer(s.cfg.Patience)
+	defer patience.Stop()
+	for pause := time.Millisecond; ; pause = min(2*pause, longestPause) {
 		revision, err := s.try(ctx, note, dry, prepare)
-		if errors.Is(err, errMoved) {
-			continue
+		if !errors.Is(err, errMoved) {
+			return revision, err
 		}
-		return revision, err
+		select {
+		case <-time.After(rand.N(pause)): //nolint:gosec // G404: spreads those who compete; nobody gains by guessing
+		case <-patience.C:
+			return 0, fmt.Errorf("others changed the policy all the time for %s, try again: %w", s.cfg.Patience, store.ErrConflict)
+		case <-ctx.Done():
+			return 0, fmt.Errorf("others changed the policy meanwhile: %w", ctx.Err())
+		}
 	}
-	return 0, fmt.Errorf("others changed the policy %d times meanwhile, try again: %w", tries, store.ErrConflict)
 }
 
 func (s *PolicyService) try(
