@@ -125,5 +125,9 @@ func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 		AllowLoopbackHTTP: strings.HasPrefix(c.Authority, "http:"), // a test issuer on this machine; anything farther is refused
 	}}
 	c.tuning.apply(&o)
+	if len(c.Tenant) > 0 {
+		_, wrong := entra.NewVerifier(o.Entra, log) // fetches nothing yet
+		err = errors.Join(err, wrong)
+	}
 	return o, errors.Join(err, c.tuning.validate(), o.Validate())
 }
