@@ -12,7 +12,6 @@ import (
 	"github.com/verdict-authz/verdict/server/policy"
 )
 
-func bearer(edits ...edit) func() string { return func() string { return "Bearer " + forge(edits...) } }
 func plain(edits ...edit) func() string  { return func() string { return forge(edits...) } }
 
 // good is one good token for all that spoil it afterwards.

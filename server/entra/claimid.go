@@ -59,7 +59,7 @@ var claimNames = [claimCount]string{
 var claimIDs = func() map[string]claimID {
 	ids := make(map[string]claimID, claimCount)
 	for i, name := range claimNames {
-		ids[name] = claimID(i) //nolint:gosec // i < claimCount
+		ids[name] = claimID(i)
 	}
 	return ids
 }()

@@ -275,7 +275,7 @@ func claimByName(name []byte) (id claimID, exact bool) {
 			text := string(name)
 			for i, known := range claimNames {
 				if strings.EqualFold(known, text) {
-					return claimID(i), false //nolint:gosec // i < claimCount
+					return claimID(i), false
 				}
 			}
 			return noClaim, false

@@ -32,8 +32,8 @@ func (k Kind) String() string {
 // ParseKind is the inverse of String.
 func ParseKind(s string) (Kind, error) {
 	for k, name := range kindNames {
-		if name == s && Kind(k) != KindUnset { //nolint:gosec // four names
-			return Kind(k), nil //nolint:gosec // four names
+		if name == s && Kind(k) != KindUnset {
+			return Kind(k), nil
 		}
 	}
 	return KindUnset, fmt.Errorf("provider kind: want entra, external-id or b2c, got %q", s)

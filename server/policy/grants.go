@@ -96,7 +96,7 @@ func (t *grantTable) lookup(hash uint64, kind SubjectKind, scope, id string) (Su
 	if s.index == nil {
 		return 0, false
 	}
-	mask := uint64(len(s.index.slots) - 1)
+	mask := uint64(len(s.index.slots) - 1) //nolint:gosec // G115: a length is not negative
 	for i := hash & mask; ; i = (i + 1) & mask {
 		sl := s.index.slots[i]
 		if sl.start == 0 {

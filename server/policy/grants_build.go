@@ -150,7 +150,7 @@ func newSlots(subjects int) []slot {
 }
 
 func (x *shardIndex) add(hash uint64, head int) {
-	mask := uint64(len(x.slots) - 1)
+	mask := uint64(len(x.slots) - 1) //nolint:gosec // G115: a length is not negative
 	i := hash & mask
 	for x.slots[i].start != 0 {
 		i = (i + 1) & mask

@@ -164,7 +164,7 @@ func Reasons() []Reason {
 	var all []Reason
 	for i, name := range reasonNames {
 		if name != "" {
-			all = append(all, Reason(i)) //nolint:gosec // the list has fewer than 256 entries
+			all = append(all, Reason(i))
 		}
 	}
 	return all

@@ -97,7 +97,7 @@ func parseSubject(text string) (s Subject, wrong string) {
 func subjectKind(word string) SubjectKind {
 	for kind, known := range subjectWords {
 		if known != "" && word == known[:len(known)-1] {
-			return SubjectKind(kind) //nolint:gosec // an index of a short array
+			return SubjectKind(kind)
 		}
 	}
 	return SubjectUnknown

@@ -130,7 +130,7 @@ func (t *trie) leaf(l uint32, m request.Method) *CompiledRoute {
 
 // child is where the literal seg leads from n, 0: nowhere.
 func (t *trie) child(n uint32, seg string) uint32 {
-	mask := uint64(len(t.edges) - 1)
+	mask := uint64(len(t.edges) - 1) //nolint:gosec // G115: a length is not negative
 	for i := edgeHash(n, seg) & mask; ; i = (i + 1) & mask {
 		e := &t.edges[i]
 		if e.child == 0 {

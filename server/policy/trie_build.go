@@ -101,7 +101,7 @@ func (b *trieBuilder) build() *trie {
 		size *= 2
 	}
 	b.edges = make([]edge, size)
-	mask := uint64(size - 1)
+	mask := uint64(size - 1) //nolint:gosec // G115: a length is not negative
 	for key, child := range b.literals {
 		at, ok := b.words[key.text]
 		if !ok {

@@ -129,7 +129,7 @@ func distance(a, b string, most int) int {
 	}
 	var row [maxPermissionLen + 1]int
 	for j := range len(b) + 1 {
-		row[j] = j
+		row[j] = j //nolint:gosec // G602: j ranges over row
 	}
 	for i := range len(a) {
 		diagonal := row[0]
