@@ -12,7 +12,7 @@ import (
 	"github.com/verdict-authz/verdict/server/policy"
 )
 
-func plain(edits ...edit) func() string  { return func() string { return forge(edits...) } }
+func plain(edits ...edit) func() string { return func() string { return forge(edits...) } }
 
 // good is one good token for all that spoil it afterwards.
 func good() string { return forge() }
