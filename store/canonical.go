@@ -53,7 +53,8 @@ func (d Decision) Canonical() (Decision, error) {
 	d.At = Instant(d.At)
 	d.Took = d.Took.Truncate(time.Microsecond)
 	for _, s := range []*string{&d.Detail, &d.TenantID, &d.PrincipalID, &d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template,
-		&d.Method, &d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID} {
+		&d.Method, &d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID,
+		&d.AgentParent, &d.AgentFacets} {
 		*s = mend(*s)
 	}
 	d.Permissions = mendAll(d.Permissions)
@@ -140,7 +141,7 @@ func (a API) texts() iter.Seq[string] {
 // texts are all strings of r.
 func (r Route) texts() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		_ = each(yield, r.API, r.ID, r.Template, string(r.Requirement), r.Condition, r.Upgrade) &&
+		_ = each(yield, r.API, r.ID, r.Template, string(r.Requirement), r.Condition, r.Upgrade, r.AuthContext) &&
 			each(yield, r.Methods...) && each(yield, r.Permissions...)
 	}
 }

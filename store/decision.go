@@ -48,6 +48,8 @@ type Decision struct {
 	PEP           string
 	Took          time.Duration // whole microseconds are kept
 	RequestID     string
+	AgentParent   string // application id of the blueprint that the caller, an agent, was made from; "" none
+	AgentFacets   string // what else its token said of it as an agent, in a fixed form of at most 64 bytes; "" nothing
 }
 
 // DecisionFilter narrows ListDecisions; zero fields match all.

@@ -36,6 +36,8 @@ type API struct {
 	AllowedClients        []string     `json:"allowed_clients,omitempty"`
 	AllowAppsWithoutRoles bool         `json:"allow_apps_without_roles,omitempty"`
 	RequireSNIMatch       bool         `json:"require_sni_match,omitempty"`
+	DenyGuests            bool         `json:"deny_guests,omitempty"`
+	StrictRevocation      bool         `json:"strict_revocation,omitempty"`
 	Revision              uint64       `json:"revision"`
 }
 
@@ -43,6 +45,7 @@ type API struct {
 type Permission struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
+	Privileged  bool   `json:"privileged,omitempty"`
 }
 
 // ScopeRule says which permissions a delegated scope may carry.
@@ -84,7 +87,11 @@ type Route struct {
 	Permissions []string    `json:"permissions,omitempty"`
 	Condition   string      `json:"condition,omitempty"`
 	Upgrade     string      `json:"upgrade,omitempty"`
-	Revision    uint64      `json:"revision"`
+	// MaxTokenAge is the longest time since the user signed in; 0: any.
+	MaxTokenAge        time.Duration `json:"max_token_age_ns,omitempty"`
+	AuthContext        string        `json:"auth_context,omitempty"`
+	ConfidentialClient bool          `json:"confidential_client,omitempty"`
+	Revision           uint64        `json:"revision"`
 }
 
 // Key is the route's name.

@@ -34,6 +34,9 @@ type Store interface {
 	PolicyWriter
 	DecisionAppender
 	DecisionReader
+	RevocationStore
+	TrustStore
+	MirrorStore
 	// CheckSchema returns nil, or ErrSchema with what to do when the schema is older or newer than this binary needs.
 	CheckSchema(ctx context.Context) error
 	// Ping returns nil or ErrUnavailable.

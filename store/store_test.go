@@ -14,18 +14,19 @@ func TestTheJSONOfFactsKeepsItsNames(t *testing.T) {
 	at := time.Date(2031, 2, 3, 4, 5, 6, 789_123_000, time.UTC)
 	for want, fact := range map[string]any{
 		`{"id":"a","revision":1}`: store.API{ID: "a", Revision: 1},
-		`{"id":"a","display_name":"A","audiences":["b"],"hosts":["c"],"permissions":[{"name":"d","description":"e"}],` +
+		`{"id":"a","display_name":"A","audiences":["b"],"hosts":["c"],"permissions":[{"name":"d","description":"e","privileged":true}],` +
 			`"scopes":[{"scope":"f","permissions":["g"]}],"actors":[{"client_id":"h","permissions":["i"]}],"allowed_clients":["j"],` +
-			`"allow_apps_without_roles":true,"require_sni_match":true,"revision":2}`: store.API{
+			`"allow_apps_without_roles":true,"require_sni_match":true,"deny_guests":true,"strict_revocation":true,"revision":2}`: store.API{
 			ID: "a", DisplayName: "A", Audiences: []string{"b"}, Hosts: []string{"c"},
-			Permissions:    []store.Permission{{Name: "d", Description: "e"}},
+			Permissions:    []store.Permission{{Name: "d", Description: "e", Privileged: true}},
 			Scopes:         []store.ScopeRule{{Scope: "f", Permissions: []string{"g"}}},
 			Actors:         []store.ActorRule{{ClientID: "h", Permissions: []string{"i"}}},
-			AllowedClients: []string{"j"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, Revision: 2,
+			AllowedClients: []string{"j"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true, Revision: 2,
 		},
-		`{"api":"a","id":"r","methods":["GET"],"template":"/","requirement":"all_of","permissions":["p"],"condition":"c","upgrade":"u","revision":3}`: store.Route{
+		`{"api":"a","id":"r","methods":["GET"],"template":"/","requirement":"all_of","permissions":["p"],"condition":"c","upgrade":"u",` +
+			`"max_token_age_ns":300000000000,"auth_context":"c1","confidential_client":true,"revision":3}`: store.Route{
 			API: "a", ID: "r", Methods: []string{"GET"}, Template: "/", Requirement: store.AllOf, Permissions: []string{"p"},
-			Condition: "c", Upgrade: "u", Revision: 3,
+			Condition: "c", Upgrade: "u", MaxTokenAge: 5 * time.Minute, AuthContext: "c1", ConfidentialClient: true, Revision: 3,
 		},
 		`{"id":"g","api":"a","subject":"s","subject_display_name":"S","permissions":["p"],"effect":"deny","condition":"c",` +
 			`"not_before":"2031-02-03T04:05:06.789123Z","expires_at":"2031-02-03T04:05:06.789123Z","reason":"r","ticket":"t","revision":4}`: store.Grant{

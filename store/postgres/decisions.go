@@ -12,22 +12,26 @@ import (
 )
 
 const columnsDecision = `at, id::text, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id`
+       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
+       agent_parent, agent_facets`
 
 // One array a column. Lists are array literals in text, since arrays of arrays would have to be of one length. Without a
 // conflict target the right to INSERT is enough, and the table has no other constraint that two records could meet in.
 const sqlInsertDecisions = `
 INSERT INTO decisions (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id)
+       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
+       agent_parent, agent_facets)
 SELECT at, id::uuid, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions::text[], resource, grants::text[], door, pep, request_id
+       client_id, token_id, api, route, template, method, host, raw_path, permissions::text[], resource, grants::text[], door, pep, request_id,
+       agent_parent, agent_facets
 FROM unnest(@at::timestamptz[], @id::text[], @allowed::boolean[], @reason::smallint[], @principal_kind::smallint[],
        @revision::bigint[], @took_us::bigint[], @detail::text[], @tenant_id::text[], @principal_id::text[],
        @client_id::text[], @token_id::text[], @api::text[], @route::text[], @template::text[], @method::text[],
        @host::text[], @raw_path::text[], @permissions::text[], @resource::text[], @grants::text[], @door::text[],
-       @pep::text[], @request_id::text[])
+       @pep::text[], @request_id::text[], @agent_parent::text[], @agent_facets::text[])
        AS d (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id)
+       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
+       agent_parent, agent_facets)
 ON CONFLICT DO NOTHING`
 
 // Each list begins with what its index begins with; the other filters look at the rows that the index gives. The order is by
@@ -119,6 +123,7 @@ func columnsOf(ds []store.Decision) (pgx.StrictNamedArgs, error) {
 	id, detail, tenant, principal, client, token := text("id"), text("detail"), text("tenant_id"), text("principal_id"), text("client_id"), text("token_id")
 	api, route, template, method, host, path := text("api"), text("route"), text("template"), text("method"), text("host"), text("raw_path")
 	permissions, resource, grants, door, pep, request := text("permissions"), text("resource"), text("grants"), text("door"), text("pep"), text("request_id")
+	parent, facets := text("agent_parent"), text("agent_facets")
 	for i := range ds {
 		d, err := ds[i].Canonical()
 		if err != nil {
@@ -128,7 +133,7 @@ func columnsOf(ds []store.Decision) (pgx.StrictNamedArgs, error) {
 		id[i], detail[i], tenant[i], principal[i], client[i], token[i] = d.ID, d.Detail, d.TenantID, d.PrincipalID, d.ClientID, d.TokenID
 		api[i], route[i], template[i], method[i], host[i], path[i] = d.API, d.Route, d.Template, d.Method, d.Host, d.RawPath
 		permissions[i], resource[i], grants[i] = arrayLiteral(d.Permissions), d.Resource, arrayLiteral(d.Grants)
-		door[i], pep[i], request[i] = d.Door, d.PEP, d.RequestID
+		door[i], pep[i], request[i], parent[i], facets[i] = d.Door, d.PEP, d.RequestID, d.AgentParent, d.AgentFacets
 	}
 	return args, nil
 }
@@ -161,7 +166,7 @@ func scanDecision(r pgx.Row) (d store.Decision, err error) {
 	var took int64
 	if err = r.Scan(&d.At, &d.ID, &d.Allowed, &d.Reason, &d.PrincipalKind, &d.Revision, &took, &d.Detail, &d.TenantID, &d.PrincipalID,
 		&d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method, &d.Host, &d.RawPath, &d.Permissions,
-		&d.Resource, &d.Grants, &d.Door, &d.PEP, &d.RequestID); err != nil {
+		&d.Resource, &d.Grants, &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets); err != nil {
 		return d, err
 	}
 	d.Took = time.Duration(took) * time.Microsecond

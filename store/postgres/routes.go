@@ -8,7 +8,8 @@ import (
 	"github.com/verdict-authz/verdict/store"
 )
 
-const columnsRoute = `api, id, methods, template, requirement, permissions, condition, upgrade, revision`
+const columnsRoute = `api, id, methods, template, requirement, permissions, condition, upgrade,
+       max_token_age_ns, auth_context, confidential_client, revision`
 
 const sqlLoadRoutes = `
 SELECT ` + columnsRoute + `
@@ -46,13 +47,15 @@ ORDER BY api, id
 LIMIT @limit`
 
 const sqlPutRoutes = `
-INSERT INTO routes (api, id, methods, template, requirement, permissions, condition, upgrade, revision)
+INSERT INTO routes (api, id, methods, template, requirement, permissions, condition, upgrade,
+       max_token_age_ns, auth_context, confidential_client, revision)
 SELECT f.api, f.id, COALESCE(f.methods, '{}'), COALESCE(f.template, ''), f.requirement, COALESCE(f.permissions, '{}'),
-       COALESCE(f.condition, ''), COALESCE(f.upgrade, ''), f.revision
+       COALESCE(f.condition, ''), COALESCE(f.upgrade, ''), COALESCE(f.max_token_age_ns, 0),
+       COALESCE(f.auth_context, ''), COALESCE(f.confidential_client, false), f.revision
 FROM unnest(@after::text[]) AS fact,
      jsonb_to_record(fact::jsonb) AS f (
          api text, id text, methods text[], template text, requirement text, permissions text[], condition text,
-         upgrade text, revision bigint)
+         upgrade text, max_token_age_ns bigint, auth_context text, confidential_client boolean, revision bigint)
 ON CONFLICT (api, id) DO UPDATE
 SET methods = excluded.methods,
     template = excluded.template,
@@ -60,6 +63,9 @@ SET methods = excluded.methods,
     permissions = excluded.permissions,
     condition = excluded.condition,
     upgrade = excluded.upgrade,
+    max_token_age_ns = excluded.max_token_age_ns,
+    auth_context = excluded.auth_context,
+    confidential_client = excluded.confidential_client,
     revision = excluded.revision`
 
 // The key of a route is api/id; api has no slash.
@@ -69,7 +75,8 @@ USING unnest(@keys::text[]) AS key
 WHERE api = split_part(key, '/', 1) AND id = substr(key, strpos(key, '/') + 1)`
 
 func fieldsRoute(r *store.Route) []any {
-	return []any{&r.API, &r.ID, &r.Methods, &r.Template, &r.Requirement, &r.Permissions, &r.Condition, &r.Upgrade, &r.Revision}
+	return []any{&r.API, &r.ID, &r.Methods, &r.Template, &r.Requirement, &r.Permissions, &r.Condition, &r.Upgrade,
+		&r.MaxTokenAge, &r.AuthContext, &r.ConfidentialClient, &r.Revision}
 }
 
 func scanRoute(row pgx.Row) (r store.Route, err error) {

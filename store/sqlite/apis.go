@@ -8,7 +8,7 @@ import (
 )
 
 const columnsAPI = `id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, revision`
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision`
 
 const sqlLoadAPIs = `
 SELECT ` + columnsAPI + `
@@ -35,9 +35,9 @@ LIMIT @limit`
 
 const sqlPutAPI = `
 INSERT INTO apis (id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, revision)
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision)
 VALUES (@id, @display_name, @audiences, @hosts, @permissions, @scopes, @actors, @allowed_clients,
-       @allow_apps_without_roles, @require_sni_match, @revision)
+       @allow_apps_without_roles, @require_sni_match, @deny_guests, @strict_revocation, @revision)
 ON CONFLICT (id) DO UPDATE
 SET display_name = excluded.display_name,
     audiences = excluded.audiences,
@@ -48,6 +48,8 @@ SET display_name = excluded.display_name,
     allowed_clients = excluded.allowed_clients,
     allow_apps_without_roles = excluded.allow_apps_without_roles,
     require_sni_match = excluded.require_sni_match,
+    deny_guests = excluded.deny_guests,
+    strict_revocation = excluded.strict_revocation,
     revision = excluded.revision`
 
 const sqlDeleteAPI = `
@@ -57,6 +59,7 @@ WHERE id = @id`
 func scanAPI(r scanner) (a store.API, err error) {
 	err = r.Scan(&a.ID, &a.DisplayName, listInto(&a.Audiences), listInto(&a.Hosts), listInto(&a.Permissions),
 		listInto(&a.Scopes), listInto(&a.Actors), listInto(&a.AllowedClients), &a.AllowAppsWithoutRoles, &a.RequireSNIMatch,
+		&a.DenyGuests, &a.StrictRevocation,
 		&a.Revision)
 	return a, err
 }
@@ -68,7 +71,8 @@ func putAPIArgs(a store.API) []any {
 		sql.Named("scopes", jsonOf(a.Scopes)), sql.Named("actors", jsonOf(a.Actors)),
 		sql.Named("allowed_clients", jsonOf(a.AllowedClients)),
 		sql.Named("allow_apps_without_roles", a.AllowAppsWithoutRoles),
-		sql.Named("require_sni_match", a.RequireSNIMatch), sql.Named("revision", number(a.Revision)),
+		sql.Named("require_sni_match", a.RequireSNIMatch), sql.Named("deny_guests", a.DenyGuests),
+		sql.Named("strict_revocation", a.StrictRevocation), sql.Named("revision", number(a.Revision)),
 	}
 }
 

@@ -10,13 +10,16 @@ import (
 )
 
 const columnsDecision = `at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id`
+       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
+       agent_parent, agent_facets`
 
 const sqlInsertDecision = `
 INSERT INTO decisions (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id)
+       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
+       agent_parent, agent_facets)
 VALUES (@at, @id, @allowed, @reason, @principal_kind, @revision, @took_us, @detail, @tenant_id, @principal_id,
-       @client_id, @token_id, @api, @route, @template, @method, @host, @raw_path, @permissions, @resource, @grants, @door, @pep, @request_id)
+       @client_id, @token_id, @api, @route, @template, @method, @host, @raw_path, @permissions, @resource, @grants, @door, @pep, @request_id,
+       @agent_parent, @agent_facets)
 ON CONFLICT (at, id) DO NOTHING`
 
 // Each list begins with what its index begins with; the other filters look at the rows that the index gives.
@@ -96,7 +99,8 @@ func decisionArgs(d store.Decision) []any {
 		sql.Named("api", d.API), sql.Named("route", d.Route), sql.Named("template", d.Template), sql.Named("method", d.Method),
 		sql.Named("host", d.Host), sql.Named("raw_path", d.RawPath), sql.Named("permissions", jsonOf(d.Permissions)),
 		sql.Named("resource", d.Resource), sql.Named("grants", jsonOf(d.Grants)), sql.Named("door", d.Door),
-		sql.Named("pep", d.PEP), sql.Named("request_id", d.RequestID),
+		sql.Named("pep", d.PEP), sql.Named("request_id", d.RequestID), sql.Named("agent_parent", d.AgentParent),
+		sql.Named("agent_facets", d.AgentFacets),
 	}
 }
 
@@ -104,7 +108,7 @@ func scanDecision(r scanner) (d store.Decision, err error) {
 	var at, took int64
 	err = r.Scan(&at, &d.ID, &d.Allowed, &d.Reason, &d.PrincipalKind, &d.Revision, &took, &d.Detail, &d.TenantID, &d.PrincipalID,
 		&d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method, &d.Host, &d.RawPath, listInto(&d.Permissions),
-		&d.Resource, listInto(&d.Grants), &d.Door, &d.PEP, &d.RequestID)
+		&d.Resource, listInto(&d.Grants), &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets)
 	d.At, d.Took = time.UnixMicro(at).UTC(), time.Duration(took)*time.Microsecond
 	return d, err
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/verdict-authz/verdict/store"
 )
 
-const columnsRoute = `api, id, methods, template, requirement, permissions, condition, upgrade, revision`
+const columnsRoute = `api, id, methods, template, requirement, permissions, condition, upgrade,
+       max_token_age_ns, auth_context, confidential_client, revision`
 
 const sqlLoadRoutes = `
 SELECT ` + columnsRoute + `
@@ -40,8 +41,10 @@ ORDER BY id
 LIMIT @limit`
 
 const sqlPutRoute = `
-INSERT INTO routes (api, id, methods, template, requirement, permissions, condition, upgrade, revision)
-VALUES (@api, @id, @methods, @template, @requirement, @permissions, @condition, @upgrade, @revision)
+INSERT INTO routes (api, id, methods, template, requirement, permissions, condition, upgrade,
+       max_token_age_ns, auth_context, confidential_client, revision)
+VALUES (@api, @id, @methods, @template, @requirement, @permissions, @condition, @upgrade,
+       @max_token_age_ns, @auth_context, @confidential_client, @revision)
 ON CONFLICT (api, id) DO UPDATE
 SET methods = excluded.methods,
     template = excluded.template,
@@ -49,6 +52,9 @@ SET methods = excluded.methods,
     permissions = excluded.permissions,
     condition = excluded.condition,
     upgrade = excluded.upgrade,
+    max_token_age_ns = excluded.max_token_age_ns,
+    auth_context = excluded.auth_context,
+    confidential_client = excluded.confidential_client,
     revision = excluded.revision`
 
 const sqlDeleteRoute = `
@@ -57,7 +63,7 @@ WHERE api = @api AND id = @id`
 
 func scanRoute(r scanner) (rt store.Route, err error) {
 	err = r.Scan(&rt.API, &rt.ID, listInto(&rt.Methods), &rt.Template, &rt.Requirement, listInto(&rt.Permissions),
-		&rt.Condition, &rt.Upgrade, &rt.Revision)
+		&rt.Condition, &rt.Upgrade, &rt.MaxTokenAge, &rt.AuthContext, &rt.ConfidentialClient, &rt.Revision)
 	return rt, err
 }
 
@@ -66,7 +72,8 @@ func putRouteArgs(rt store.Route) []any {
 		sql.Named("api", rt.API), sql.Named("id", rt.ID), sql.Named("methods", jsonOf(rt.Methods)),
 		sql.Named("template", rt.Template), sql.Named("requirement", string(rt.Requirement)),
 		sql.Named("permissions", jsonOf(rt.Permissions)), sql.Named("condition", rt.Condition),
-		sql.Named("upgrade", rt.Upgrade), sql.Named("revision", number(rt.Revision)),
+		sql.Named("upgrade", rt.Upgrade), sql.Named("max_token_age_ns", int64(rt.MaxTokenAge)),
+		sql.Named("auth_context", rt.AuthContext), sql.Named("confidential_client", rt.ConfidentialClient), sql.Named("revision", number(rt.Revision)),
 	}
 }
 

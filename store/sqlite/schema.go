@@ -9,7 +9,7 @@ import (
 )
 
 // SchemaVersion is the schema this code was written for: the number of the newest file in migrations/sqlite.
-const SchemaVersion = 2
+const SchemaVersion = 30
 
 const sqlHasSchema = `
 SELECT count(*) = 2

@@ -20,6 +20,7 @@ func decision(n int) store.Decision {
 		TenantID: fmt.Sprint("t", n%2), PrincipalID: fmt.Sprint("p", n%5), ClientID: "c", TokenID: "u", API: fmt.Sprint("api", n%4),
 		Route: "r", Template: "/orders/{id}", Method: "GET", Host: "h", RawPath: "/%ff", Permissions: []string{`a.b`, `we"i\r,{d}`, "", "NULL"},
 		Resource: "res", Grants: []string{"g-1", "g-2"}, Door: "check", PEP: "spiffe://x", Took: 1234567 * time.Microsecond, RequestID: "rq",
+		AgentParent: "0198a000-0000-4000-8000-00000000000a", AgentFacets: "actor 11; subject 13; ignored",
 	}
 }
 
@@ -108,8 +109,10 @@ var decisions = map[string]func(*testing.T, store.Store){
 	"text that no database keeps is mended and never loses the record": func(t *testing.T, s store.Store) {
 		d := decision(1)
 		d.Host, d.RequestID, d.Permissions = "a\x00b", "\xff\xfe", []string{"ok", "x\x00"}
+		d.AgentParent, d.AgentFacets = "p\x00", "f\xff"
 		must(t, s.AppendDecisions(t.Context(), []store.Decision{d}))
 		d.Host, d.RequestID, d.Permissions = "a\ufffdb", "\ufffd", []string{"ok", "x\ufffd"}
+		d.AgentParent, d.AgentFacets = "p\ufffd", "f\ufffd"
 		equal(t, "records", listAll(t, s, store.DecisionFilter{}, 10), []store.Decision{d})
 	},
 

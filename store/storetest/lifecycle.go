@@ -37,6 +37,39 @@ var calls = map[string]func(context.Context, store.Store) error{
 		_, err := s.ListDecisions(ctx, store.DecisionFilter{}, store.DecisionCursor{}, 1)
 		return err
 	},
+	"ListRevocations": func(ctx context.Context, s store.Store) error {
+		_, err := s.ListRevocations(ctx, store.RevocationFilter{}, "", 1)
+		return err
+	},
+	"RevocationsSince": func(ctx context.Context, s store.Store) error { _, err := s.RevocationsSince(ctx, 0); return err },
+	"CreateRevocation": func(ctx context.Context, s store.Store) error {
+		_, err := s.CreateRevocation(ctx, revocation(1))
+		return err
+	},
+	"DeleteRevocation": func(ctx context.Context, s store.Store) error {
+		_, err := s.DeleteRevocation(ctx, revocation(1).ID, store.Note{})
+		return err
+	},
+	"TrustVersion": func(ctx context.Context, s store.Store) error { _, err := s.TrustVersion(ctx); return err },
+	"Tenants":      func(ctx context.Context, s store.Store) error { _, err := s.Tenants(ctx); return err },
+	"DeniedKeys":   func(ctx context.Context, s store.Store) error { _, err := s.DeniedKeys(ctx); return err },
+	"Purges":       func(ctx context.Context, s store.Store) error { _, err := s.Purges(ctx); return err },
+	"AddTenant": func(ctx context.Context, s store.Store) error {
+		_, err := s.AddTenant(ctx, trusted(1), store.Note{})
+		return err
+	},
+	"RemoveTenant": func(ctx context.Context, s store.Store) error {
+		return s.RemoveTenant(ctx, trusted(1).Provider, trusted(1).ID, store.Note{})
+	},
+	"DenyKey": func(ctx context.Context, s store.Store) error {
+		_, err := s.DenyKey(ctx, "kid", store.Note{})
+		return err
+	},
+	"AllowKey": func(ctx context.Context, s store.Store) error { return s.AllowKey(ctx, "kid", store.Note{}) },
+	"OrderPurge": func(ctx context.Context, s store.Store) error {
+		_, err := s.OrderPurge(ctx, "", store.Note{})
+		return err
+	},
 	"CheckSchema": func(ctx context.Context, s store.Store) error { return s.CheckSchema(ctx) },
 	"Ping":        func(ctx context.Context, s store.Store) error { return s.Ping(ctx) },
 }

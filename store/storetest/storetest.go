@@ -15,7 +15,7 @@ import (
 
 // Run runs the suite. open gives an empty, migrated store of the subtest's own; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
-	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, lifecycle, concurrency} {
+	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, revocations, trust, lifecycle, concurrency} {
 		for _, sentence := range slices.Sorted(maps.Keys(suite)) {
 			t.Run(sentence, func(t *testing.T) {
 				s := open(t)
@@ -34,10 +34,11 @@ func fullAPI(id string) store.API {
 	return store.API{
 		ID: id, DisplayName: `Ördérs "&" <b>\ {x,y} 订单`, Audiences: []string{"api://orders", "b", "a", "b"},
 		Hosts:          []string{"orders.example.com", `we"ird\,{}`, "", "null", "NULL"},
-		Permissions:    []store.Permission{{Name: "orders.read", Description: "read"}, {Name: "orders.write"}},
+		Permissions:    []store.Permission{{Name: "orders.read", Description: "read"}, {Name: "orders.write", Privileged: true}},
 		Scopes:         []store.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.read"}}, {Scope: "none"}},
 		Actors:         []store.ActorRule{{ClientID: "c1", Permissions: []string{"orders.*"}}, {ClientID: "c2"}},
-		AllowedClients: []string{"c1", "c2"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true,
+		AllowedClients: []string{"c1", "c2"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true,
+		StrictRevocation: true,
 	}
 }
 
@@ -45,6 +46,7 @@ func fullRoute(api, id string) store.Route {
 	return store.Route{
 		API: api, ID: id, Methods: []string{"GET", "DELETE"}, Template: "/orders/{id:int}/{rest...}", Requirement: store.AnyOf,
 		Permissions: []string{"orders.write", "orders.read"}, Condition: "request.method == 'GET'\n\t&& true", Upgrade: "websocket",
+		MaxTokenAge: 5*time.Minute + time.Nanosecond, AuthContext: "c7", ConfidentialClient: true,
 	}
 }
 
