@@ -2,6 +2,7 @@ package entra
 
 import (
 	"crypto"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -11,6 +12,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -133,17 +135,18 @@ var headerCases = map[int]entry{
 		name: "ES256 with r=s=0", token: plain(alg("ES256"), signWith(func(string) []byte { return make([]byte, 64) })),
 		want: is(policy.AlgNotAllowed),
 	},
-	// The catalogue wants SIGNATURE_INVALID of a generic provider with EC keys. There is none: every kind takes RS256 only.
-	70: {name: "ES256 with r=s=0 where an EC key is published", run: func(t *testing.T) {
-		w := warm(t, func(w *world, _ *Config) {
-			w.publish("/"+tenantT, issuerOf(tenantT), published(kidMSA, keyOne(), templated), object{
-				"kty": "EC", "crv": "P-256", "kid": kidOne, "use": "sig",
-				"x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+	70: {name: "ES256 with r=s=0 on a generic provider with EC keys", run: func(t *testing.T) {
+		w := warm(t, generic(func(p *Provider) { p.Algorithms = []string{algES256} }))
+		w.mustPass(t, forge(ofGeneric, es256))
+		for name, signature := range map[string][]byte{
+			"zeros": make([]byte, 64), "the order of the curve": slices.Concat(elliptic.P256().Params().N.Bytes(), elliptic.P256().Params().N.Bytes()),
+			"no signature to speak of": make([]byte, 1), "twice as long": make([]byte, 128),
+		} {
+			t.Run(name, func(t *testing.T) {
+				w.mustRefuse(t, forge(ofGeneric, es256, signWith(func(string) []byte { return signature })), policy.SignatureInvalid)
 			})
-		})
-		zeros := signWith(func(string) []byte { return make([]byte, 64) })
-		w.mustRefuse(t, forge(alg("ES256"), zeros), policy.AlgNotAllowed)
-		w.mustRefuse(t, forge(zeros), policy.KeyUnknown) // the EC key is not there for RS256 either
+		}
+		w.mustRefuse(t, forge(ofGeneric, hdr("kid", kidEC)), policy.AlgNotAllowed) // RS256 is not the provider's
 	}},
 	71: {name: "no kid", token: plain(noHdr("kid")), want: is(policy.KidMissing)},
 	72: {name: "no kid but x5t names the key", token: plain(noHdr("kid"), hdr("x5t", kidOne)), want: is(policy.KidMissing)},

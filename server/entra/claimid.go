@@ -24,6 +24,11 @@ const (
 	claimName
 	claimUsername
 	claimApp
+	claimUPN
+	claimOnPremSID
+	claimSubFct
+	claimActFct
+	claimParent
 	claimIAT
 	claimNBF
 	claimEXP
@@ -50,6 +55,8 @@ var claimNames = [claimCount]string{
 	claimIDTYP: "idtyp", claimSCP: "scp", claimUTI: "uti", claimSID: "sid", claimTFP: "tfp", claimACR: "acr",
 	claimIDP: "idp", claimXMSIDRel: "xms_idrel",
 	claimName: "name", claimUsername: "preferred_username", claimApp: "app_displayname",
+	claimUPN: "upn", claimOnPremSID: "onprem_sid",
+	claimSubFct: "xms_sub_fct", claimActFct: "xms_act_fct", claimParent: "xms_par_app_azp",
 	claimIAT: "iat", claimNBF: "nbf", claimEXP: "exp", claimAuthTime: "auth_time", claimACCT: "acct",
 	claimRoles: "roles", claimWIDs: "wids", claimACRs: "acrs", claimXMSCC: "xms_cc",
 	claimGroups: "groups", claimHasGroups: "hasgroups", claimClaimNames: "_claim_names",
@@ -67,7 +74,8 @@ var claimIDs = func() map[string]claimID {
 // display says that a claim is shown to people or kept as a hint: nothing depends on it, so a wrong type makes it absent.
 func (id claimID) display() bool {
 	switch id {
-	case claimName, claimUsername, claimApp, claimIDP, claimXMSIDRel:
+	case claimName, claimUsername, claimApp, claimIDP, claimXMSIDRel, claimUPN, claimOnPremSID,
+		claimSubFct, claimActFct, claimParent:
 		return true
 	}
 	return false
@@ -114,6 +122,16 @@ func (c *claims) textOf(id claimID) *[]byte {
 		return &c.username
 	case claimApp:
 		return &c.app
+	case claimUPN:
+		return &c.upn
+	case claimOnPremSID:
+		return &c.onPremSID
+	case claimSubFct:
+		return &c.subFct
+	case claimActFct:
+		return &c.actFct
+	case claimParent:
+		return &c.parent
 	}
 	return nil
 }

@@ -23,16 +23,21 @@ type claims struct {
 	tfp, acr                []byte
 	idp, xmsIDRel           []byte
 	name, username, app     []byte
-	iat, nbf, exp           int64
-	authTime, acct          int64
-	roles, wids, acrs, xms  [][]byte
-	groups                  [][]byte
+	upn, onPremSID          []byte
+	subFct, actFct, parent  []byte
+	times
+	authTime, acct         int64
+	roles, wids, acrs, xms [][]byte
+	groups                 [][]byte
 
 	groupsElsewhere bool // one of the three overage shapes
 	groupsBad       bool
 	tidBad          bool    // tid is there and not text
 	fault           Refusal // of the claims' types; answered after the signature
 }
+
+// times are iat, nbf and exp in seconds.
+type times struct{ iat, nbf, exp int64 }
 
 // clear makes c empty and keeps its lists' room.
 func (c *claims) clear() {

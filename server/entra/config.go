@@ -23,6 +23,17 @@ type Config struct {
 	UnknownKeysKept  int           // remembered unknown keys, over all tenants; 0 means 10000
 	RefreshesAtATime int           // of Refresh; 0 means 8
 
+	// StrictRemoval drops a key as soon as a fresh document does not hold it. Without it such a key serves until MaxStale
+	// after it was last published, since the servers of an issuer do not all change at once.
+	StrictRemoval bool
+
+	// CacheDir keeps what was fetched last, a file per document, so that a start without network can serve; "" keeps
+	// nothing. Who can write there can sign in as anyone: the folder is made for this user alone, and one that others may
+	// write is refused.
+	CacheDir string
+	// RequireFreshStart serves nothing from CacheDir that this process did not fetch itself.
+	RequireFreshStart bool
+
 	// Transport fetches metadata and keys, for networks with a proxy and for tests. It is then the transport that has
 	// to refuse private addresses. nil means one that goes out directly and refuses them.
 	Transport http.RoundTripper

@@ -115,9 +115,9 @@ func TestProvidersPinTheirIssuers(t *testing.T) {
 				t.Fatal(err)
 			}
 			fill := func(s string) string { return strings.ReplaceAll(s, "{t}", tenantT) }
-			got := v.tenants[tenantT][0]
-			if got.issuerV2 != fill(tc.v2) || got.issuerV1 != fill(tc.v1) || v.sources[0].metadata != fill(tc.metadata) {
-				t.Errorf("got %q, %q, %q", got.issuerV2, got.issuerV1, v.sources[0].metadata)
+			got := v.registry.Load().tenants[tenantT][0]
+			if got.issuerV2 != fill(tc.v2) || got.issuerV1 != fill(tc.v1) || got.source().metadata != fill(tc.metadata) {
+				t.Errorf("got %q, %q, %q", got.issuerV2, got.issuerV1, got.source().metadata)
 			}
 			if got.v1 != nil && got.v1.metadata != strings.Replace(fill(tc.metadata), "/v2.0/", "/", 1) {
 				t.Errorf("v1 metadata %q", got.v1.metadata)
@@ -126,13 +126,16 @@ func TestProvidersPinTheirIssuers(t *testing.T) {
 	}
 }
 
+// source is the first document of t.
+func (t *tenant) source() *source { return t.sources()[0] }
+
 func TestKindsAreReadAsTheyAreWritten(t *testing.T) {
-	for _, k := range []Kind{Entra, ExternalID, B2C} {
+	for _, k := range []Kind{Entra, ExternalID, B2C, OIDC} {
 		if got, err := ParseKind(k.String()); err != nil || got != k {
 			t.Errorf("%v: %v, %v", k, got, err)
 		}
 	}
-	for _, s := range []string{"", "unset", "Entra", "oidc"} {
+	for _, s := range []string{"", "unset", "Entra", "OIDC"} {
 		if _, err := ParseKind(s); err == nil {
 			t.Errorf("%q was read", s)
 		}

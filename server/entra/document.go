@@ -1,6 +1,9 @@
 package entra
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
@@ -29,10 +32,15 @@ type discovery struct {
 	shared bool
 }
 
+// ErrIssuer says that a provider's discovery document names another issuer than the configuration does, so that the two
+// do not belong together.
+var ErrIssuer = errors.New("issuer: discovery names another one than is pinned")
+
 // parseDiscovery reads an OpenID configuration and refuses one that is not of the pinned issuer.
 func parseDiscovery(body []byte, s *source) (*discovery, error) {
 	var doc struct {
 		Issuer  string `json:"issuer"`
+		Access  string `json:"access_token_issuer"` // of AD FS
 		JWKSURI string `json:"jwks_uri"`
 		Cloud   string `json:"cloud_instance_name"`
 	}
@@ -45,7 +53,10 @@ func parseDiscovery(body []byte, s *source) (*discovery, error) {
 	case s.template:
 		d.shared = true
 	default:
-		return nil, errors.New("discovery names another issuer than the one pinned")
+		return nil, ErrIssuer
+	}
+	if s.provider.Kind == OIDC && doc.Access != "" && doc.Access != s.provider.Issuer {
+		return nil, ErrIssuer
 	}
 	if err := s.checkJWKSURI(doc.JWKSURI); err != nil {
 		return nil, err
@@ -72,6 +83,9 @@ func (s *source) checkJWKSURI(text string) error {
 	if !same && !pinned {
 		return errors.New("jwks_uri is on a host that is not pinned")
 	}
+	if s.provider.Kind == OIDC {
+		return nil
+	}
 	if !strings.HasSuffix(u.Path, "/discovery/v2.0/keys") && !strings.HasSuffix(u.Path, "/discovery/keys") {
 		return errors.New("jwks_uri does not have the path of a key document")
 	}
@@ -80,7 +94,8 @@ func (s *source) checkJWKSURI(text string) error {
 
 // signingKey is a usable key with what its document says of it. It is immutable.
 type signingKey struct {
-	public *rsa.PublicKey
+	public crypto.PublicKey // *rsa.PublicKey, or *ecdsa.PublicKey on P-256
+	es256  bool
 	issuer string // as published: a template or one tenant's; "" when it names none
 	cloud  string // cloud_instance_name; "" when it names none
 }
@@ -94,6 +109,9 @@ type jwk struct {
 	Alg    *string  `json:"alg"`
 	N      string   `json:"n"`
 	E      string   `json:"e"`
+	Curve  string   `json:"crv"`
+	X      string   `json:"x"`
+	Y      string   `json:"y"`
 	D      *string  `json:"d"` // a private key that was published is anyone's
 	Issuer string   `json:"issuer"`
 	Cloud  string   `json:"cloud_instance_name"`
@@ -101,7 +119,7 @@ type jwk struct {
 
 // parseKeys reads a key document. What it does not understand it leaves out, key by key, so that a new kind of key does
 // not cost the others; a document without a usable key, with too many, or with one id twice is refused whole.
-func parseKeys(body []byte) (map[string]*signingKey, error) {
+func parseKeys(body []byte, p *provider) (map[string]*signingKey, error) {
 	var doc struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
@@ -117,7 +135,7 @@ func parseKeys(body []byte) (map[string]*signingKey, error) {
 		var named struct {
 			KID string `json:"kid"`
 		}
-		if err := json.Unmarshal(raw, &named); err != nil || !isKeyID(named.KID) {
+		if err := json.Unmarshal(raw, &named); err != nil || !isOIDCKeyID(named.KID) || p.Kind != OIDC && !isKeyID(named.KID) {
 			continue
 		}
 		if ids[named.KID] {
@@ -128,7 +146,7 @@ func parseKeys(body []byte) (map[string]*signingKey, error) {
 		if err := json.Unmarshal(raw, &k); err != nil {
 			continue
 		}
-		if key, ok := k.signingKey(); ok {
+		if key, ok := k.signingKey(p); ok {
 			keys[k.KID] = key
 		}
 	}
@@ -138,12 +156,26 @@ func parseKeys(body []byte) (map[string]*signingKey, error) {
 	return keys, nil
 }
 
-// signingKey makes a key that may verify RS256; false when it may not.
-func (k *jwk) signingKey() (*signingKey, bool) {
-	if k.KTY != "RSA" || k.D != nil || k.Use != nil && *k.Use != "sig" || k.Alg != nil && *k.Alg != "RS256" ||
-		k.Ops != nil && !slices.Contains(k.Ops, "verify") {
+// signingKey makes a key that may verify what p may sign with; false when it may not.
+func (k *jwk) signingKey(p *provider) (*signingKey, bool) {
+	if k.D != nil || k.Use != nil && *k.Use != "sig" || k.Ops != nil && !slices.Contains(k.Ops, "verify") {
 		return nil, false
 	}
+	key := &signingKey{issuer: k.Issuer, cloud: k.Cloud}
+	switch {
+	case k.KTY == "RSA" && p.rs256 && (k.Alg == nil || *k.Alg == algRS256):
+		public, ok := k.rsa()
+		key.public = public
+		return key, ok
+	case k.KTY == "EC" && p.es256 && (k.Alg == nil || *k.Alg == algES256):
+		public, ok := k.p256()
+		key.public, key.es256 = public, true
+		return key, ok
+	}
+	return nil, false
+}
+
+func (k *jwk) rsa() (*rsa.PublicKey, bool) {
 	rawN, errN := base64.RawURLEncoding.DecodeString(k.N)
 	rawE, errE := base64.RawURLEncoding.DecodeString(k.E)
 	if errN != nil || errE != nil || len(rawN) > maxKeyBits/8+1 || len(rawE) > 4 {
@@ -156,11 +188,18 @@ func (k *jwk) signingKey() (*signingKey, bool) {
 	if e < 65537 || e > 1<<31-1 || e%2 == 0 {
 		return nil, false
 	}
-	return &signingKey{
-		public: &rsa.PublicKey{N: n, E: int(e)},
-		issuer: k.Issuer,
-		cloud:  k.Cloud,
-	}, true
+	return &rsa.PublicKey{N: n, E: int(e)}, true
+}
+
+// p256 refuses a point that is not on the curve, and coordinates that are not written in full.
+func (k *jwk) p256() (*ecdsa.PublicKey, bool) {
+	x, errX := base64.RawURLEncoding.DecodeString(k.X)
+	y, errY := base64.RawURLEncoding.DecodeString(k.Y)
+	if k.Curve != "P-256" || errX != nil || errY != nil || len(x) != 32 || len(y) != 32 {
+		return nil, false
+	}
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	return public, err == nil
 }
 
 // hasROCA recognises moduli of the Infineon generator (CVE-2017-15361), which can be factored: modulo each small prime

@@ -85,8 +85,8 @@ func TestABadDocumentNeverReplacesGoodKeys(t *testing.T) {
 		"keys on another host":              {configT, discoveryWith(object{"jwks_uri": outside.URL + "/discovery/v2.0/keys"}), "not pinned"},
 		"keys at another path":              {configT, discoveryWith(object{"jwks_uri": "https://login.microsoftonline.com/x"}), "does not have the path"},
 		"keys over http on our host":        {configT, discoveryWith(object{"jwks_uri": "http://login.microsoftonline.com/common/discovery/keys"}), "not pinned"},
-		"another issuer":                    {configT, discoveryWith(object{"issuer": issuerOf(tenantT2)}), "another issuer"},
-		"a template of another issuer":      {configT, discoveryWith(object{"issuer": "https://login.microsoftonline.us/{tenantid}/v2.0"}), "another issuer"},
+		"another issuer":                    {configT, discoveryWith(object{"issuer": issuerOf(tenantT2)}), "issuer: discovery names another one"},
+		"a template of another issuer":      {configT, discoveryWith(object{"issuer": "https://login.microsoftonline.us/{tenantid}/v2.0"}), "issuer: discovery names another one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := warm(t, nil)
@@ -165,14 +165,14 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 		"100.64.0.1:443": false, "[fe80::1%eth0]:443": false, "[fd00::1]:443": false, "[::ffff:10.0.0.1]:443": false,
 		"[64:ff9b::a00:1]:443": false, "224.0.0.1:443": false, "255.255.255.255:443": false, "name:443": false,
 	} {
-		if err := checkAddress(address, false); (err == nil) != ok {
+		if err := checkAddress(address, false, nil); (err == nil) != ok {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	if checkAddress("127.0.0.1:1", true) != nil || checkAddress("[::1]:1", true) != nil {
+	if checkAddress("127.0.0.1:1", true, nil) != nil || checkAddress("[::1]:1", true, nil) != nil {
 		t.Error("loopback was allowed and refused")
 	}
-	if checkAddress("10.0.0.1:1", true) == nil {
+	if checkAddress("10.0.0.1:1", true, nil) == nil {
 		t.Error("loopback was allowed and a private address passed")
 	}
 	// And the client asks: without the permission the test server cannot be reached.

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -19,10 +21,12 @@ const (
 	maxRedirects = 3
 )
 
-// document is one address with the validator of its last answer. It is immutable.
+// document is one address with the validator of its last answer, and with the answer when it is to be kept on disk. It
+// is immutable.
 type document struct {
 	url  string
 	etag string
+	body []byte
 }
 
 // get fetches d. A nil body without error means that what was fetched before still holds.
@@ -67,7 +71,7 @@ func newClient(p *provider, cfg Config) *http.Client {
 		dialer := &net.Dialer{
 			Timeout: cfg.HTTPTimeout,
 			Control: func(_, address string, _ syscall.RawConn) error {
-				return checkAddress(address, p.AllowLoopbackHTTP)
+				return checkAddress(address, p.AllowLoopbackHTTP, p.PrivateNetworks)
 			},
 		}
 		transport = &http.Transport{
@@ -76,6 +80,7 @@ func newClient(p *provider, cfg Config) *http.Client {
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        30 * time.Second,
 			TLSHandshakeTimeout:    cfg.HTTPTimeout,
+			TLSClientConfig:        &tls.Config{RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12},
 			ResponseHeaderTimeout:  cfg.HTTPTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 		}
@@ -115,14 +120,20 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("2001:db8::/32"),
 }
 
+// cloudMetadata is where a cloud hands keys to its machines, inside a private range: no configuration opens it.
+var cloudMetadata = netip.MustParsePrefix("fd00:ec2::/32")
+
 // checkAddress runs after the name was resolved, so that a name cannot lead inside.
-func checkAddress(address string, loopback bool) error {
+func checkAddress(address string, loopback bool, private []netip.Prefix) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return errors.New("not an address")
 	}
 	addr := ap.Addr().Unmap().WithZone("")
 	if addr.IsLoopback() && loopback {
+		return nil
+	}
+	if !cloudMetadata.Contains(addr) && slices.ContainsFunc(private, func(n netip.Prefix) bool { return n.Contains(addr) }) {
 		return nil
 	}
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() {

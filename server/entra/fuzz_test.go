@@ -53,16 +53,24 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var r reader
-		kid, ref := r.readHeader(text)
+		h, ref := r.readHeader(text)
 		if !ref.OK() {
+			return
+		}
+		ofEntra, ofOther := h.check().OK(), h.checkOIDC(true, true).OK()
+		if !ofEntra && !ofOther {
 			return
 		}
 		var other map[string]any
 		if err := json.Unmarshal(text, &other); err != nil {
 			t.Fatalf("%q was accepted: %v", text, err)
 		}
-		if other["alg"] != "RS256" || other["kid"] != string(kid) || !isKeyID(kid) || !utf8.Valid(text) {
+		kid := h.kid.text
+		if other["kid"] != string(kid) || !isOIDCKeyID(kid) || !utf8.Valid(text) || ofEntra && !isKeyID(kid) {
 			t.Fatalf("%q was accepted with kid %q", text, kid)
+		}
+		if alg := other["alg"]; alg != "RS256" && (ofEntra || alg != "ES256") {
+			t.Fatalf("%q was accepted with alg %v", text, alg)
 		}
 		for _, name := range []string{"crit", "b64", "zip", "enc", "cty", "jku", "x5u", "jwk", "x5c", "nonce"} {
 			if _, there := other[name]; there {

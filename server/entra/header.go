@@ -17,69 +17,110 @@ type member struct {
 	text    []byte
 }
 
-// readHeader checks the token header and returns the key id it names. No member that points to a key is ever followed.
-func (r *reader) readHeader(text []byte) (kid []byte, ref Refusal) {
-	var alg, typ, id, x5t member
-	var crit, forbidden, nonce, misnamed bool
+// header is what Verify reads of a token header. Texts are views.
+type header struct {
+	alg, typ, kid, x5t               member
+	crit, forbidden, nonce, misnamed bool
+}
+
+// readHeader reads the token header. No member that points to a key is ever followed.
+func (r *reader) readHeader(text []byte) (h header, ref Refusal) {
 	if err := r.open(text, maxHeaderDepth); err != nil {
-		return nil, asHeaderRefusal(err)
+		return h, asHeaderRefusal(err)
 	}
 	for {
 		name, more, err := r.next()
 		if err != nil {
-			return nil, asHeaderRefusal(err)
+			return h, asHeaderRefusal(err)
 		}
 		if !more {
-			break
+			return h, accepted
 		}
 		var into *member
 		switch string(name) {
 		case "alg":
-			into = &alg
+			into = &h.alg
 		case "typ":
-			into = &typ
+			into = &h.typ
 		case "kid":
-			into = &id
+			into = &h.kid
 		case "x5t":
-			into = &x5t
+			into = &h.x5t
 		case "crit", "b64":
-			crit = true
+			h.crit = true
 		case "cty", "enc", "jku", "jwk", "x5c", "x5u", "zip":
-			forbidden = true
+			h.forbidden = true
 		case "nonce":
-			nonce = true
+			h.nonce = true
 		default:
-			misnamed = misnamed || foldsToHeaderName(name)
+			h.misnamed = h.misnamed || foldsToHeaderName(name)
 		}
 		if err := r.member(into); err != nil {
-			return nil, asHeaderRefusal(err)
+			return h, asHeaderRefusal(err)
 		}
 	}
+}
+
+// check is what Entra's headers have to be.
+func (h *header) check() Refusal {
 	switch {
-	case misnamed:
-		return nil, headerName
-	case !alg.present:
-		return nil, algMissing
-	case !alg.isText:
-		return nil, algType
-	case string(alg.text) != "RS256":
-		return nil, algOther
-	case crit:
-		return nil, critPresent
-	case forbidden:
-		return nil, forbiddenMember
-	case nonce:
-		return nil, nonceHeader
-	case typ.present && (!typ.isText || string(typ.text) != "JWT"):
-		return nil, typOther
-	case !id.present:
-		return nil, kidMissing
-	case !id.isText || !isKeyID(id.text):
-		return nil, kidInvalid
-	case x5t.present && (!x5t.isText || string(x5t.text) != string(id.text)):
-		return nil, x5tMismatch
+	case h.misnamed:
+		return headerName
+	case !h.alg.present:
+		return algMissing
+	case !h.alg.isText:
+		return algType
+	case string(h.alg.text) != algRS256:
+		return algOther
+	case h.crit:
+		return critPresent
+	case h.forbidden:
+		return forbiddenMember
+	case h.nonce:
+		return nonceHeader
+	case h.typ.present && (!h.typ.isText || string(h.typ.text) != "JWT"):
+		return typOther
+	case !h.kid.present:
+		return kidMissing
+	case !h.kid.isText || !isKeyID(h.kid.text):
+		return kidInvalid
+	case h.x5t.present && (!h.x5t.isText || string(h.x5t.text) != string(h.kid.text)):
+		return x5tMismatch
 	}
-	return id.text, accepted
+	return accepted
+}
+
+// checkOIDC is what the headers of an OIDC provider have to be: the algorithms are its own, typ may be that of RFC 9068,
+// kid may be any thumbprint or name, and x5t, which is a thumbprint of something else there, is not looked at.
+func (h *header) checkOIDC(rs256, es256 bool) Refusal {
+	switch {
+	case h.misnamed:
+		return headerName
+	case !h.alg.present:
+		return algMissing
+	case !h.alg.isText:
+		return algType
+	case !(rs256 && string(h.alg.text) == algRS256 || es256 && string(h.alg.text) == algES256):
+		return algNotOfProvider
+	case h.crit:
+		return critPresent
+	case h.forbidden:
+		return forbiddenMember
+	case h.nonce:
+		return nonceHeader
+	case h.typ.present && (!h.typ.isText || !isAccessTokenType(string(h.typ.text))):
+		return typOther
+	case !h.kid.present:
+		return kidMissing
+	case !h.kid.isText || !isOIDCKeyID(h.kid.text):
+		return kidInvalid
+	}
+	return accepted
+}
+
+// isAccessTokenType compares as media types are compared, RFC 7515 §4.1.9.
+func isAccessTokenType(typ string) bool {
+	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
 }
 
 // member reads one value, into m when it is wanted.
@@ -105,6 +146,19 @@ func isKeyID[T string | []byte](kid T) bool {
 	}
 	for i := range len(kid) {
 		if c := kid[i]; !base64url[c] && c != '.' && c != '=' && c != '+' {
+			return false
+		}
+	}
+	return true
+}
+
+// isOIDCKeyID also takes the rest of base64 and what else issuers name keys with.
+func isOIDCKeyID[T string | []byte](kid T) bool {
+	if len(kid) == 0 || len(kid) > 256 {
+		return false
+	}
+	for i := range len(kid) {
+		if c := kid[i]; !base64url[c] && c != '.' && c != '=' && c != '+' && c != '/' && c != ':' && c != '@' && c != '~' {
 			return false
 		}
 	}

@@ -75,6 +75,17 @@ func (u *unknownKeys) has(s *source, kid []byte, now time.Time) bool {
 	return ok && now.Before(till)
 }
 
+// forget forgets the unknown keys of s.
+func (u *unknownKeys) forget(s *source) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k := range u.till {
+		if k.source == s {
+			delete(u.till, k)
+		}
+	}
+}
+
 // add remembers kid. When there is no room, a few others go first: the ones that ended if it finds them, else any.
 func (u *unknownKeys) add(s *source, kid []byte, now time.Time) {
 	u.mu.Lock()

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,9 +18,10 @@ const (
 	Entra           // Microsoft Entra ID, in any cloud
 	ExternalID      // Microsoft Entra External ID (ciamlogin.com)
 	B2C             // Azure AD B2C, its default issuer
+	OIDC            // any other issuer of JWT access tokens, by a mapping of claims
 )
 
-var kindNames = [...]string{KindUnset: "unset", Entra: "entra", ExternalID: "external-id", B2C: "b2c"}
+var kindNames = [...]string{KindUnset: "unset", Entra: "entra", ExternalID: "external-id", B2C: "b2c", OIDC: "oidc"}
 
 // String is the kind as configuration writes it.
 func (k Kind) String() string {
@@ -36,17 +38,19 @@ func ParseKind(s string) (Kind, error) {
 			return Kind(k), nil
 		}
 	}
-	return KindUnset, fmt.Errorf("provider kind: want entra, external-id or b2c, got %q", s)
+	return KindUnset, fmt.Errorf("provider kind: want entra, external-id, b2c or oidc, got %q", s)
 }
 
 // Provider is a trusted issuer. One cloud is one provider; providers never share keys.
 type Provider struct {
-	Name string // for people; "" means kind and authority host
+	// Name is unique. "" means kind and authority host. Of OIDC it is a slug (policy.IsSlug) and required, since it stands
+	// for the tenant in the ids of its principals, as in user:okta/00u1.
+	Name string
 	Kind Kind
-	// Authority is where the issuer lives, such as https://login.microsoftonline.com; no path. http only with
+	// Authority is where the issuer lives, such as https://login.microsoftonline.com; a path only for OIDC. http only with
 	// AllowLoopbackHTTP and a loopback host.
 	Authority string
-	Tenants   []string // GUIDs
+	Tenants   []string // GUIDs; not for OIDC
 	Policies  []string // B2C user flows, exactly as the token's tfp or acr writes them; B2C only, then at least one
 
 	AcceptV1           bool // also accept v1 tokens, verified with the v1 metadata
@@ -54,12 +58,23 @@ type Provider struct {
 	AllowLoopbackHTTP  bool // for development: metadata over plain HTTP from this machine
 
 	// Issuer pins another v2 issuer than the authority implies, such as for a custom domain; {tenantid} stands for the
-	// tenant.
+	// tenant. Of OIDC it is what iss says, where that differs from the authority.
 	Issuer string
 	// AppID asks for the metadata of one application, needed for those with claims mapping, which sign with own keys.
 	AppID string
 	// MetadataBase is fetched instead of Authority, such as a mirror; what is pinned stays that of Authority.
 	MetadataBase string
+	// PrivateNetworks holds the private addresses that the authority may have. None are allowed by default.
+	PrivateNetworks []netip.Prefix
+	RootCAs         *x509.CertPool // nil means those of the system
+
+	// The rest is for OIDC only.
+
+	Profile        Profile  // what Claims and the others are when they are not set
+	Algorithms     []string // of RS256 and ES256; none means RS256
+	Claims         Mapping
+	AcceptIDTokens bool     // take tokens that look like ID tokens too, where the issuer signs nothing else
+	KeyHosts       []string // hosts that may serve the keys, beside that of the authority
 }
 
 const tenantPlaceholder = "{tenantid}"
@@ -78,20 +93,34 @@ type provider struct {
 	issuerV2 string // template
 	issuerV1 string // template; "" when the cloud has none that is known
 	hosts    []string
+	path     string   // OIDC: of the authority, without a slash at the end
+	mapping  *mapping // OIDC
+	es256    bool     // ES256 is allowed; OIDC
+	rs256    bool
 }
 
 // newProvider checks p and works out what it pins.
 func newProvider(p Provider) (*provider, error) {
-	authority, err := parseBase(p.Authority, p.AllowLoopbackHTTP)
+	read := parseBase
+	if p.Kind == OIDC {
+		read = parseAuthority
+	}
+	authority, err := read(p.Authority, p.AllowLoopbackHTTP)
 	if err != nil {
 		return nil, fmt.Errorf("provider %q: authority: %w", p.Name, err)
 	}
-	if p.Name == "" {
+	if p.Name == "" && p.Kind != OIDC {
 		p.Name = p.Kind.String() + " " + authority.Host
 	}
-	q := &provider{Provider: p, base: authority.String(), hosts: []string{authority.Host}}
-	q.Authority = q.base
-	err = errors.Join(q.checkKind(), q.checkTenants(), q.pin(authority))
+	q := &provider{Provider: p, base: authority.Scheme + "://" + authority.Host, hosts: []string{authority.Host}, rs256: true}
+	if p.Kind == OIDC {
+		q.path = strings.TrimSuffix(authority.Path, "/")
+		err = q.checkOIDC(authority)
+	} else {
+		q.Authority = q.base
+		err = errors.Join(q.checkKind(), q.checkTenants(), q.pin(authority))
+	}
+	err = errors.Join(err, checkPrivate(p.PrivateNetworks))
 	if p.MetadataBase != "" {
 		base, baseErr := parseBase(p.MetadataBase, p.AllowLoopbackHTTP)
 		if baseErr != nil {
@@ -113,13 +142,15 @@ func newProvider(p Provider) (*provider, error) {
 func (p *provider) checkKind() error {
 	switch {
 	case p.Kind != Entra && p.Kind != ExternalID && p.Kind != B2C:
-		return errors.New("kind: want entra, external-id or b2c")
+		return errors.New("kind: want entra, external-id, b2c or oidc")
 	case p.Kind != Entra && p.AcceptV1:
 		return errors.New("v1 tokens: only Entra ID issues them")
 	case p.Kind == B2C && len(p.Policies) == 0:
 		return errors.New("policies: none given; tokens of any user flow would pass")
 	case p.Kind != B2C && len(p.Policies) > 0:
 		return errors.New("policies: only B2C has them")
+	case p.Profile != NoProfile || len(p.Algorithms) > 0 || p.Claims.isSet() || p.AcceptIDTokens || len(p.KeyHosts) > 0:
+		return errors.New("profile, algorithms, claims, accept id tokens, key hosts: only OIDC has them")
 	}
 	for _, policy := range p.Policies {
 		if !isKeyID(policy) { // the same alphabet: it becomes a path segment
@@ -129,25 +160,30 @@ func (p *provider) checkKind() error {
 	return nil
 }
 
-func (p *provider) checkTenants() error {
-	if len(p.Tenants) == 0 {
-		return errors.New("tenants: none given; signing keys are shared, so tokens of any tenant would pass")
+func (p *provider) checkTenants() (err error) {
+	p.Tenants, err = canonicalTenants(p.Tenants)
+	return err
+}
+
+// canonicalTenants brings tenant ids to lower case and refuses a list that cannot be meant.
+func canonicalTenants(list []string) ([]string, error) {
+	if len(list) == 0 {
+		return nil, errors.New("tenants: none given; signing keys are shared, so tokens of any tenant would pass")
 	}
 	seen := map[string]bool{}
-	tenants := make([]string, 0, len(p.Tenants))
-	for _, t := range p.Tenants {
+	tenants := make([]string, 0, len(list))
+	for _, t := range list {
 		if ok, _ := isGUID(t); !ok {
-			return fmt.Errorf("tenants: %q is not a GUID", t)
+			return nil, fmt.Errorf("tenants: %q is not a GUID", t)
 		}
 		t = strings.ToLower(t)
 		if seen[t] {
-			return fmt.Errorf("tenants: %s is given twice", t)
+			return nil, fmt.Errorf("tenants: %s is given twice", t)
 		}
 		seen[t] = true
 		tenants = append(tenants, t)
 	}
-	p.Tenants = tenants
-	return nil
+	return tenants, nil
 }
 
 // pin fixes the issuers. They come from configuration and a table, never from a token or a document.
@@ -206,4 +242,11 @@ func isLoopback(host string) bool {
 // expand puts a tenant into a template.
 func expand(template, tenant string) string {
 	return strings.ReplaceAll(template, tenantPlaceholder, tenant)
+}
+
+// Validate says everything that keeps p from working, each with its field; what depends on the other providers is told by
+// NewVerifier.
+func (p Provider) Validate() error {
+	_, err := newProvider(p)
+	return err
 }

@@ -34,6 +34,7 @@ var (
 	algMissing        = Refusal{policy.AlgNotAllowed, "the token header names no algorithm"}
 	algType           = Refusal{policy.HeaderInvalid, "alg is not a string"}
 	algOther          = Refusal{policy.AlgNotAllowed, "the algorithm is not RS256"}
+	algNotOfProvider  = Refusal{policy.AlgNotAllowed, "the algorithm is not one of the provider's"}
 	critPresent       = Refusal{policy.CritUnsupported, "the token header holds crit or b64"}
 	forbiddenMember   = Refusal{policy.HeaderInvalid, "the token header holds cty, enc, jku, jwk, x5c, x5u or zip"}
 	typOther          = Refusal{policy.HeaderInvalid, "typ is not JWT"}
@@ -50,6 +51,7 @@ var (
 	tenantUnknown     = Refusal{policy.TenantNotAllowed, "the tenant is not configured"}
 	tenantCase        = Refusal{policy.TenantMismatch, "tid is not in lower case"}
 	keyUnknown        = Refusal{policy.KeyUnknown, "the issuer publishes no such key"}
+	keyDenied         = Refusal{policy.KeyUnknown, "the key is on the deny-list"}
 	keysUnavailable   = Refusal{policy.KeysUnavailable, "the keys of the issuer cannot be had"}
 	signatureInvalid  = Refusal{policy.SignatureInvalid, "the signature does not verify"}
 	issuerTenant      = Refusal{policy.TenantMismatch, "iss names another tenant than tid"}
@@ -73,6 +75,13 @@ var (
 	identifierNotGUID = Refusal{policy.ClaimsMalformed, "oid or the client id is not a GUID in lower case"}
 	subjectMissing    = Refusal{policy.SubjectMissing, "oid is missing"}
 	clientNotAllowed  = Refusal{policy.ClientNotAllowed, "the client application is not on the list of the api"}
+	clientPublic      = Refusal{policy.ClientNotAllowed, "the client did not prove who it is, and the route asks for that"}
+	guestRefused      = Refusal{policy.GuestRefused, "the api takes no guests of the tenant"}
 	bindingRequired   = Refusal{policy.BindingRequired, "the token is bound to a key (cnf)"}
-	groupsMalformed   = Refusal{policy.GroupsMalformed, "groups is not a list of texts"}
+	requiredClaim     = Refusal{policy.TokenTypeRefused, "the token lacks a claim that its provider requires"}
+	mappedIdentifier  = Refusal{policy.ClaimsMalformed, "the subject or the client id cannot be named by a grant"}
+
+	mappedSubjectMissing = Refusal{policy.SubjectMissing, "the claim that holds the subject is missing"}
+
+	groupsMalformed = Refusal{policy.GroupsMalformed, "groups is not a list of texts"}
 )

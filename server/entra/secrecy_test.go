@@ -60,7 +60,7 @@ func TestRefusalsAreFitForAHeader(t *testing.T) {
 		signatureInvalid, issuerTenant, issuerUntrusted, keyIssuerMismatch, cloudMismatch, noAudience, audienceMismatch, expired,
 		notYetValid, timesContradict, lifetimeExcessive, versionMismatch, idToken, idtypMissing, idtypOther, userWithoutScope,
 		appWithScope, appWithoutRoles, clientsDiffer, identifierNotGUID, subjectMissing, clientNotAllowed, bindingRequired,
-		groupsMalformed,
+		groupsMalformed, algNotOfProvider, keyDenied, clientPublic, guestRefused, requiredClaim, mappedIdentifier, mappedSubjectMissing,
 	} {
 		if r.OK() || r.Reason == policy.ReasonNone || r.Detail == "" || seen[r.Detail] {
 			t.Errorf("%v %q", r.Reason, r.Detail)

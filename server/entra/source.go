@@ -29,19 +29,15 @@ type source struct {
 	current atomic.Pointer[keySet]
 	problem atomic.Pointer[string] // of the last refresh; nil: it succeeded
 
+	refreshes, failures       atomic.Uint64
+	unknownKids, negativeHits atomic.Uint64
+	cacheProblem              atomic.Pointer[string]
+	purges                    atomic.Uint64 // changes under mu
+
 	mu     sync.Mutex
 	flight chan struct{} // closed when the running refresh ends; nil: none runs
+	closed bool          // nobody asks any more, and nothing is published
 	budget budget
-}
-
-// keySet is what one successful refresh found. It is immutable and replaced whole.
-type keySet struct {
-	discovery *discovery
-	keys      map[string]*signingKey
-	fetchedAt time.Time
-
-	configuration document // of the OpenID configuration
-	published     document // of the keys
 }
 
 // newSource makes the source of one document.
@@ -51,12 +47,14 @@ func newSource(p *provider, tenant, policy string, v1 bool, client *http.Client,
 		client: client, cfg: cfg, log: log,
 	}
 	path := "/" + tenant
-	if policy != "" {
-		path += "/" + policy
-	}
-	if v1 {
+	switch {
+	case p.Kind == OIDC:
+		path, s.template = p.path, p.Authority // what the discovery document says; tokens may say p.Issuer
+	case policy != "":
+		path += "/" + policy + "/v2.0"
+	case v1:
 		s.template = p.issuerV1
-	} else {
+	default:
 		path += "/v2.0"
 	}
 	s.issuer = expand(s.template, tenant)
@@ -82,63 +80,71 @@ func (s *source) key(ctx context.Context, kid []byte, unknown *unknownKeys) (*ke
 	now := s.cfg.Now()
 	set := s.usable(now)
 	if set != nil {
-		if k := set.keys[string(kid)]; k != nil {
+		if k := set.find(kid, now, s.cfg.MaxStale); k != nil {
 			return set, k, accepted
 		}
+		s.unknownKids.Add(1)
 		if unknown.has(s, kid, now) {
+			s.negativeHits.Add(1)
 			return nil, nil, keyUnknown
 		}
 	}
-	refreshed := s.await(ctx, now, set == nil)
-	if set = s.usable(s.cfg.Now()); set == nil {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.UnknownKeyWait)
+	defer cancel()
+	// A refresh that ran already may have read the document before the key was in it, so it proves nothing; then another
+	// one is asked for.
+	for fresh := false; !fresh; {
+		var done <-chan struct{}
+		if done, fresh = s.demand(now, set == nil); done == nil || !ended(ctx, done) {
+			break
+		}
+		now = s.cfg.Now()
+		if set = s.usable(now); set == nil {
+			continue
+		}
+		if k := set.find(kid, now, s.cfg.MaxStale); k != nil {
+			return set, k, accepted
+		}
+		if fresh && s.problem.Load() == nil {
+			unknown.add(s, kid, now)
+		}
+	}
+	if s.usable(s.cfg.Now()) == nil {
 		return nil, nil, keysUnavailable
-	}
-	if k := set.keys[string(kid)]; k != nil {
-		return set, k, accepted
-	}
-	if refreshed && s.problem.Load() == nil {
-		unknown.add(s, kid, now)
 	}
 	return nil, nil, keyUnknown
 }
 
-// await waits for a refresh that runs or that may be started now; false when none did or it did not end in time.
-func (s *source) await(ctx context.Context, now time.Time, urgent bool) bool {
-	done := s.demand(now, urgent)
-	if done == nil {
-		return false
-	}
-	timer := time.NewTimer(s.cfg.UnknownKeyWait)
-	defer timer.Stop()
+// ended waits for done; false when ctx ends first.
+func ended(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-timer.C:
-		return false
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// demand joins the running refresh or, if the budget allows, starts one that outlives its caller; nil: neither.
-func (s *source) demand(now time.Time, urgent bool) <-chan struct{} {
+// demand joins the running refresh or, if the budget allows, starts one that outlives its caller, which is then fresh; nil:
+// neither.
+func (s *source) demand(now time.Time, urgent bool) (done <-chan struct{}, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil {
-		return s.flight
+		return s.flight, false
 	}
 	if !s.budget.take(now, urgent || s.problem.Load() != nil) {
-		return nil
+		return nil, false
 	}
-	done := make(chan struct{})
-	s.flight = done
+	flight := make(chan struct{})
+	s.flight = flight
 	go func() {
 		// Two requests, each with its own timeout.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*s.cfg.HTTPTimeout)
 		defer cancel()
-		_ = s.fly(ctx, done) // kept as the source's problem
+		_ = s.fly(ctx, flight) // kept as the source's problem
 	}()
-	return done
+	return flight, true
 }
 
 // refresh fetches the document now, or waits for the refresh that runs already.
@@ -173,9 +179,21 @@ func (s *source) fly(ctx context.Context, done chan struct{}) error {
 		s.mu.Unlock()
 		close(done)
 	}()
-	old := s.current.Load()
-	set, err := s.fetch(ctx, old)
+	var old, set *keySet
+	var err error
+	for range 2 { // once more when a purge came meanwhile: what was asked before it does not count
+		purges := s.purges.Load()
+		old = s.current.Load()
+		if set, err = s.fetch(ctx, old); err != nil {
+			break
+		}
+		if s.publish(set, purges) {
+			break
+		}
+		err = errPurged
+	}
 	if err != nil {
+		s.failures.Add(1)
 		text := err.Error()
 		// Told once per problem, and not when the process stops.
 		if before := s.problem.Swap(&text); (before == nil || *before != text) && !errors.Is(err, context.Canceled) {
@@ -184,12 +202,39 @@ func (s *source) fly(ctx context.Context, done chan struct{}) error {
 		}
 		return err
 	}
-	s.current.Store(set)
+	s.refreshes.Add(1)
 	if s.problem.Swap(nil) != nil || old == nil {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "signing keys refreshed",
 			slog.String("provider", s.provider.Name), slog.String("tenant", s.tenant), slog.Int("keys", len(set.keys)))
 	}
 	return nil
+}
+
+var errPurged = errors.New("the keys were purged while they were fetched")
+
+// publish makes set the current one unless a purge came since purges was read, and keeps it on disk.
+func (s *source) publish(set *keySet, purges uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.purges.Load() != purges {
+		return false
+	}
+	s.current.Store(set)
+	s.keep(set)
+	return true
+}
+
+// purge forgets the keys, also those on disk, and fetches them anew, whatever was fetched before.
+func (s *source) purge(unknown *unknownKeys) {
+	s.mu.Lock()
+	s.purges.Add(1)
+	s.current.Store(nil)
+	s.budget = budget{}
+	s.budget.full(s.cfg.UnknownKeyEvery)
+	s.forget()
+	s.mu.Unlock()
+	unknown.forget(s)
+	s.demand(s.cfg.Now(), true)
 }
 
 // fetch gets both documents, each only if it changed.
@@ -208,6 +253,7 @@ func (s *source) fetch(ctx context.Context, old *keySet) (*keySet, error) {
 	} else if set.discovery, err = parseDiscovery(body, s); err != nil {
 		return nil, err
 	}
+	s.remember(&set.configuration, body)
 	set.published = document{url: set.discovery.jwksURI}
 	if old != nil && old.published.url == set.published.url {
 		set.published = old.published
@@ -217,11 +263,31 @@ func (s *source) fetch(ctx context.Context, old *keySet) (*keySet, error) {
 		return nil, err
 	}
 	set.published.etag = etag
-	if body == nil {
-		set.keys = old.keys
-	} else if set.keys, err = parseKeys(body); err != nil {
-		return nil, err
-	}
 	set.fetchedAt = s.cfg.Now()
+	if body == nil {
+		set.keys, set.retired = old.keys, old.retired
+	} else if set.keys, err = parseKeys(body, s.provider); err != nil {
+		return nil, err
+	} else if old != nil && !s.cfg.StrictRemoval {
+		set.retire(old, s.cfg.MaxStale)
+	}
+	s.remember(&set.published, body)
 	return set, nil
+}
+
+// remember keeps a document's text for the disk.
+func (s *source) remember(d *document, body []byte) {
+	if body != nil && s.cfg.CacheDir != "" {
+		d.body = body
+	}
+}
+
+// close is for a source that nobody asks any more: what it kept goes.
+func (s *source) close(unknown *unknownKeys) {
+	s.mu.Lock()
+	s.purges.Add(1) // what is under way is not published
+	s.closed = true
+	s.forget()
+	s.mu.Unlock()
+	unknown.forget(s)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestRolloverCostsOneRefresh(t *testing.T) {
-	w := warm(t, nil)
+	w := warm(t, func(_ *world, cfg *Config) { cfg.StrictRemoval = true })
 	w.keys(keysT, published(kidOne, keyOne(), templated), published("K2", keyTwo(), templated))
 	before := w.hitsOf(keysT)
 	w.mustPass(t, forge(hdr("kid", "K2"), by(keyTwo())))
@@ -27,7 +27,7 @@ func TestRolloverCostsOneRefresh(t *testing.T) {
 	if err := w.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.mustRefuse(t, good(), policy.KeyUnknown) // a key that was withdrawn is gone with the next refresh
+	w.mustRefuse(t, good(), policy.KeyUnknown) // with strict removal, a key that was withdrawn is gone with the next refresh
 }
 
 // Everyone who waits for a new key shares one refresh, and all of them pass.
@@ -296,4 +296,34 @@ func TestRunRefreshesHourlyAndRetriesSooner(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A refresh that was under way when a key was published has not seen it, and says nothing of it: the token waits for the
+// next one, and passes.
+func TestARefreshUnderWaySaysNothingOfANewerKey(t *testing.T) {
+	w := warm(t, nil)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	old := w.docs[keysT]
+	w.handle(keysT, func(rw http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-release
+		old(rw, r)
+	})
+	done := make(chan error)
+	go func() { done <- w.Refresh(context.Background()) }()
+	<-arrived
+	w.keys(keysT, published(kidOne, keyOne(), templated), published("K2", keyTwo(), templated))
+	passed := make(chan Refusal)
+	go func() {
+		_, r := w.ask(forge(hdr("kid", "K2"), by(keyTwo())))
+		passed <- r
+	}()
+	time.Sleep(20 * time.Millisecond) // so that it has joined; if it comes later, it passes all the same
+	close(release)
+	if r := <-passed; !r.OK() {
+		t.Errorf("refused: %v (%s)", r.Reason, r.Detail)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

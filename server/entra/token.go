@@ -43,6 +43,10 @@ type Token struct {
 	ClientAuth   string    // azpacr: "0" public client, "1" secret, "2" certificate; "" when absent
 	Guest        Guest
 	Provider     string // name of the provider that proved it
+
+	OnPremSID string // onprem_sid, the user's security identifier in Active Directory; "" when absent or not one
+	Username  string // upn, for finding the user in a directory; it can change hands, so it is never compared
+	Agent     Agent
 }
 
 const hidden = "[token]"
@@ -77,8 +81,13 @@ func (c *claims) token(t *tenant, kind policy.PrincipalKind) *Token {
 		GroupsPresent: c.seen[claimGroups] && !c.groupsElsewhere,
 		AuthContexts:  copyTexts(c.acrs),
 		ClientAuth:    string(c.azpacr),
-		Guest:         c.guest(),
+		Guest:         c.guest(t),
 		Provider:      t.provider.Name,
+		Username:      hintText(c.upn),
+		Agent:         c.agent(),
+	}
+	if sid := string(c.onPremSID); policy.IsSID(sid) {
+		tok.OnPremSID = sid
 	}
 	if kind == policy.PrincipalUser {
 		tok.Principal.Scopes = splitScopes(string(c.scp))
@@ -98,9 +107,11 @@ func (c *claims) token(t *tenant, kind policy.PrincipalKind) *Token {
 }
 
 // displayName is the first of name, preferred_username and app_displayname that can be shown.
-func (c *claims) displayName() string {
+func (c *claims) displayName() string { return displayName(c.name, c.username, c.app) }
+
+func displayName(names ...[]byte) string {
 	const longest = 256
-	for _, name := range [...][]byte{c.name, c.username, c.app} {
+	for _, name := range names {
 		if len(name) == 0 || strings.ContainsFunc(string(name), unicode.IsControl) {
 			continue
 		}
@@ -116,7 +127,7 @@ func (c *claims) displayName() string {
 }
 
 // guest reads three hints; any that says guest is believed, and only acct can say member.
-func (c *claims) guest() Guest {
+func (c *claims) guest(t *tenant) Guest {
 	if c.seen[claimACCT] && c.acct == 1 {
 		return GuestYes
 	}
@@ -125,7 +136,7 @@ func (c *claims) guest() Guest {
 			return GuestYes
 		}
 	}
-	if len(c.idp) > 0 && string(c.idp) != string(c.iss) {
+	if idp := string(c.idp); idp != "" && idp != t.issuerV2 && idp != t.issuerV1 {
 		return GuestYes
 	}
 	if c.seen[claimACCT] && c.acct == 0 {

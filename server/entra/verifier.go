@@ -7,103 +7,74 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Verifier proves tokens of the configured tenants. It is safe for concurrent use.
 type Verifier struct {
-	cfg     Config
-	log     *slog.Logger
-	skew    int64 // seconds
-	tenants map[string][]*tenant
-	issuers map[string]*tenant // B2C by issuer, since its tokens carry no tid
-	sources []*source
-	clients []*http.Client
-	unknown *unknownKeys
+	cfg       Config
+	log       *slog.Logger
+	skew      int64 // seconds
+	providers []*provider
+	clients   map[*provider]*http.Client
+	unknown   *unknownKeys
+
+	registry atomic.Pointer[registry]
+	denied   atomic.Pointer[map[string]struct{}] // key ids; nil: none
+	change   sync.Mutex                          // of registry
+	changed  chan struct{}                       // tells Run, once for any number of changes
 }
 
-// tenant is one tenant of one provider: what its tokens must say, and where their keys are.
-type tenant struct {
-	provider *provider
-	id       string
-	issuerV2 string
-	issuerV1 string             // "" when the cloud has none
-	v2       *source            // nil for B2C
-	v1       *source            // nil unless v1 tokens are accepted
-	policies map[string]*source // B2C by policy
-}
-
-// NewVerifier checks cfg and makes a Verifier. It fetches nothing: call Refresh before serving and keep Run running.
+// NewVerifier checks cfg and makes a Verifier. It fetches nothing: call Refresh before serving and keep Run running. What
+// an earlier process kept in Config.CacheDir serves from the start.
 func NewVerifier(cfg Config, log *slog.Logger) (*Verifier, error) {
 	cfg, err := cfg.withDefaults()
 	if log == nil {
 		err = errors.Join(err, errors.New("no logger is given"))
 	}
-	v := &Verifier{
-		log:     log,
-		tenants: make(map[string][]*tenant),
-		issuers: make(map[string]*tenant),
-	}
-	v.cfg = cfg
+	v := &Verifier{cfg: cfg, log: log, clients: make(map[*provider]*http.Client), changed: make(chan struct{}, 1)}
 	v.skew = int64(cfg.Skew / time.Second)
 	v.unknown = newUnknownKeys(cfg.UnknownKeysKept, cfg.UnknownKeyEvery)
-	pinned := make(map[string]bool)
+	tenants := make(map[*provider][]string)
+	named := make(map[string]bool)
 	for _, p := range cfg.Providers {
 		q, pErr := newProvider(p)
 		if pErr != nil {
 			err = errors.Join(err, pErr)
 			continue
 		}
-		client := newClient(q, v.cfg)
-		v.clients = append(v.clients, client)
-		for _, id := range q.Tenants {
-			t := v.newTenant(q, id, client)
-			if pinned[t.issuerV2] {
-				err = errors.Join(err, fmt.Errorf("provider %q: tenant %s: another provider has the same issuer", q.Name, id))
-			}
-			pinned[t.issuerV2] = true
-			v.tenants[id] = append(v.tenants[id], t)
-			if q.Kind == B2C {
-				v.issuers[t.issuerV2] = t
-			}
+		if named[q.Name] && p.Name != "" { // names that were made up may be the same; then the issuers tell
+			err = errors.Join(err, fmt.Errorf("provider %q: name: another provider has it", q.Name))
 		}
+		named[q.Name] = true
+		v.providers = append(v.providers, q)
+		v.clients[q] = newClient(q, v.cfg)
+		tenants[q] = q.Tenants
+	}
+	if err == nil {
+		err = openCache(cfg.CacheDir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("entra: %w", err)
 	}
+	g, err := v.register(tenants, nil)
+	if err != nil {
+		return nil, fmt.Errorf("entra: %w", err)
+	}
+	v.registry.Store(g)
 	return v, nil
 }
 
-func (v *Verifier) newTenant(p *provider, id string, client *http.Client) *tenant {
-	t := &tenant{provider: p, id: id, issuerV2: expand(p.issuerV2, id), issuerV1: expand(p.issuerV1, id)}
-	add := func(policy string, v1 bool) *source {
-		s := newSource(p, id, policy, v1, client, &v.cfg, v.log)
-		v.sources = append(v.sources, s)
-		return s
-	}
-	if p.Kind == B2C {
-		t.policies = make(map[string]*source, len(p.Policies))
-		for _, policy := range p.Policies {
-			t.policies[policy] = add(policy, false)
-		}
-		return t
-	}
-	t.v2 = add("", false)
-	if p.AcceptV1 {
-		t.v1 = add("", true)
-	}
-	return t
-}
-
-// Refresh fetches every document once. Its error names those that could not be had; tokens of the other tenants verify.
+// Refresh fetches every document once. Its error names those that could not be had, and is ErrIssuer when a provider and
+// its configuration do not belong together; tokens of the other tenants verify.
 func (v *Verifier) Refresh(ctx context.Context) error {
-	errs := make([]error, len(v.sources))
+	sources := v.registry.Load().sources
+	errs := make([]error, len(sources))
 	slots := make(chan struct{}, v.cfg.RefreshesAtATime)
 	var wg sync.WaitGroup
-	for i, s := range v.sources {
+	for i, s := range sources {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -114,11 +85,34 @@ func (v *Verifier) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Run refreshes every document about hourly, and sooner after a failure, until ctx ends; then it returns nil.
+// Run refreshes every document about hourly, and sooner after a failure, until ctx ends; then it returns nil. It follows
+// SetTenants.
 func (v *Verifier) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, s := range v.sources {
-		wg.Go(func() { s.run(ctx) })
+	running := make(map[*source]context.CancelFunc)
+	for ctx.Err() == nil {
+		wanted := make(map[*source]bool)
+		for _, s := range v.registry.Load().sources {
+			wanted[s] = true
+			if running[s] == nil {
+				own, cancel := context.WithCancel(ctx)
+				running[s] = cancel
+				wg.Go(func() { s.run(own) })
+			}
+		}
+		for s, cancel := range running {
+			if !wanted[s] {
+				cancel()
+				delete(running, s)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-v.changed:
+		}
+	}
+	for _, cancel := range running {
+		cancel()
 	}
 	wg.Wait()
 	for _, c := range v.clients {
@@ -128,11 +122,8 @@ func (v *Verifier) Run(ctx context.Context) error {
 }
 
 func (s *source) run(ctx context.Context) {
-	wait := jitter(s.cfg.RefreshEvery)
-	if s.current.Load() == nil {
-		wait = 0
-	}
 	retry := s.cfg.RetryAfter
+	wait := s.firstWait(retry)
 	for {
 		timer := time.NewTimer(wait)
 		select {
@@ -150,50 +141,22 @@ func (s *source) run(ctx context.Context) {
 	}
 }
 
+// firstWait is how long run waits first: not at all without keys or with those of an earlier process, unless asking for
+// newer ones has just failed.
+func (s *source) firstWait(retry time.Duration) time.Duration {
+	switch {
+	case s.current.Load() != nil && s.problem.Load() != nil:
+		return jitter(retry)
+	case s.current.Load() == nil || s.refreshes.Load() == 0:
+		return 0
+	}
+	return jitter(s.cfg.RefreshEvery)
+}
+
 // jitter is d ±10 %, so that replicas that start together do not ask together.
 func jitter(d time.Duration) time.Duration {
 	if d < 10 {
 		return d
 	}
 	return d - d/10 + rand.N(d/5+1) //nolint:gosec // spreads load, protects nothing
-}
-
-// KeyStatus is the state of one document, for operators.
-type KeyStatus struct {
-	Provider  string
-	Tenant    string
-	Policy    string    // B2C
-	V1        bool      // the document of v1 tokens
-	FetchedAt time.Time // last success; zero: never
-	Keys      int       // usable ones; 0 when there are none or they are too old
-	Problem   string    // of the last refresh; "": it succeeded, or none ended yet
-}
-
-// Status reports every document, sorted by provider, tenant, policy and version.
-func (v *Verifier) Status() []KeyStatus {
-	all := make([]KeyStatus, 0, len(v.sources))
-	now := v.cfg.Now()
-	for _, s := range v.sources {
-		st := KeyStatus{Provider: s.provider.Name, Tenant: s.tenant, Policy: s.policy, V1: s.v1}
-		if set := s.current.Load(); set != nil {
-			st.FetchedAt = set.fetchedAt.UTC()
-		}
-		if set := s.usable(now); set != nil {
-			st.Keys = len(set.keys)
-		}
-		if p := s.problem.Load(); p != nil {
-			st.Problem = *p
-		}
-		all = append(all, st)
-	}
-	slices.SortStableFunc(all, func(a, b KeyStatus) int {
-		if c := strings.Compare(a.Provider, b.Provider); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.Tenant, b.Tenant); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Policy, b.Policy)
-	})
-	return all
 }

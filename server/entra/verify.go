@@ -3,13 +3,10 @@ package entra
 import (
 	"bytes"
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jws"
-
-	"github.com/verdict-authz/verdict/server/policy"
 )
 
 // Expect is what an api asks of a token, beside being a good one.
@@ -17,6 +14,8 @@ type Expect struct {
 	Audiences             []string // exact; at least one, none refuses everything
 	Clients               []string // client applications that may call; none means any
 	AllowAppsWithoutRoles bool     // the api knows its app callers by their object id
+	DenyGuests            bool     // refuse users of whom the token says that they are guests
+	ConfidentialClient    bool     // refuse clients of which the token does not say that they proved who they are
 }
 
 // maxLifetime is the longest Entra issues, for clients that understand continuous access evaluation; in seconds.
@@ -38,28 +37,45 @@ func (v *Verifier) Verify(ctx context.Context, token string, want Expect) (*Toke
 	if !r.OK() {
 		return nil, r
 	}
-	kid, r := s.json.readHeader(seg.header)
+	h, r := s.json.readHeader(seg.header)
 	if !r.OK() {
 		return nil, r
+	}
+	reg := v.registry.Load()
+	headerFault := h.check()
+	if !headerFault.OK() && (len(reg.oidc) == 0 || !h.checkOIDC(true, true).OK()) {
+		return nil, headerFault
 	}
 	c := &s.claims
 	if r = s.json.readClaims(c, seg.payload); !r.OK() {
 		return nil, r
 	}
-	t, r := v.tenantOf(c)
+	t, r := reg.tenantOf(c)
 	if !r.OK() {
 		return nil, r
+	}
+	if t.provider.Kind == OIDC { // whose headers have rules of their own
+		headerFault = h.checkOIDC(t.provider.rs256, t.provider.es256)
+	}
+	if !headerFault.OK() {
+		return nil, headerFault
 	}
 	src := t.sourceOf(c)
 	if src == nil {
 		return nil, issuerUntrusted // a policy that is not pinned
 	}
-	keys, key, r := src.key(ctx, kid, v.unknown)
+	if v.isDenied(h.kid.text) {
+		return nil, keyDenied
+	}
+	keys, key, r := src.key(ctx, h.kid.text, v.unknown)
 	if !r.OK() {
 		return nil, r
 	}
 	if !verifySignature(token, key, seg.payload) {
 		return nil, signatureInvalid
+	}
+	if t.provider.Kind == OIDC {
+		return v.proveOIDC(s, seg.payload, t, want)
 	}
 	if r = v.checkClaims(c, t, keys, key, want); !r.OK() {
 		return nil, r
@@ -68,30 +84,39 @@ func (v *Verifier) Verify(ctx context.Context, token string, want Expect) (*Toke
 	if !r.OK() {
 		return nil, r
 	}
-	if r = c.checkPrincipal(want); !r.OK() {
+	if r = c.checkPrincipal(t, want); !r.OK() {
 		return nil, r
 	}
 	return c.token(t, kind), accepted
 }
 
 // tenantOf is step 6: it finds the tenant that the unverified claims name, so that no other one costs a fetch.
-func (v *Verifier) tenantOf(c *claims) (*tenant, Refusal) {
-	if !c.seen[claimTID] && len(v.issuers) > 0 {
-		// B2C sends no tid by default; its pinned issuer names the tenant.
-		if t := v.issuers[string(c.iss)]; t != nil {
+func (g *registry) tenantOf(c *claims) (*tenant, Refusal) {
+	if len(g.oidc) > 0 {
+		// What other issuers put into a tid of theirs means nothing here; the pinned issuer names the provider.
+		if t := g.oidc[string(c.iss)]; t != nil {
 			return t, accepted
 		}
+	}
+	if !c.seen[claimTID] && len(g.b2c) > 0 {
+		// B2C sends no tid by default; its pinned issuer names the tenant.
+		if t := g.b2c[string(c.iss)]; t != nil {
+			return t, accepted
+		}
+		return nil, issuerUntrusted
+	}
+	if !c.seen[claimTID] && len(g.oidc) > 0 {
 		return nil, issuerUntrusted
 	}
 	if ok, upper := isGUID(c.tid); !ok || c.tidBad {
 		return nil, tenantMalformed
 	} else if upper {
-		if len(v.tenants[strings.ToLower(string(c.tid))]) > 0 {
+		if len(g.tenants[strings.ToLower(string(c.tid))]) > 0 {
 			return nil, tenantCase
 		}
 		return nil, tenantUnknown
 	}
-	candidates := v.tenants[string(c.tid)]
+	candidates := g.tenants[string(c.tid)]
 	if len(candidates) == 0 {
 		return nil, tenantUnknown
 	}
@@ -116,9 +141,14 @@ func (t *tenant) sourceOf(c *claims) *source {
 	return t.v2
 }
 
-// verifySignature is step 7: compact form, RS256, this key. The payload that it covers has to be the one that was read.
+// verifySignature is step 7: compact form, the algorithm of this key, which the header has to name too. The payload that
+// it covers has to be the one that was read.
 func verifySignature(token string, key *signingKey, payload []byte) bool {
-	signed, err := jws.VerifyCompactFast(key.public, []byte(token), jwa.RS256())
+	alg := jwa.RS256()
+	if key.es256 {
+		alg = jwa.ES256()
+	}
+	signed, err := jws.VerifyCompactFast(key.public, []byte(token), alg)
 	return err == nil && bytes.Equal(signed, payload)
 }
 
@@ -144,7 +174,7 @@ func (v *Verifier) checkClaims(c *claims, t *tenant, keys *keySet, key *signingK
 	if !containsText(want.Audiences, c.aud) {
 		return audienceMismatch
 	}
-	if r := c.checkTimes(v.cfg.Now().Unix(), v.skew); !r.OK() {
+	if r := c.times.check(v.cfg.Now().Unix(), v.skew); !r.OK() {
 		return r
 	}
 	if !t.acceptsVersion(c) {
@@ -184,9 +214,9 @@ func (t *tenant) fitsKeyIssuer(c *claims, keys *keySet, key *signingKey) bool {
 	return issuer == string(c.iss) || issuer == t.issuerV2
 }
 
-// checkTimes is step 13; now and skew in seconds. Expiry comes first, so that an old token is called expired whatever
+// check is step 13; now and skew in seconds. Expiry comes first, so that an old token is called expired whatever
 // else its times say.
-func (c *claims) checkTimes(now, skew int64) Refusal {
+func (c times) check(now, skew int64) Refusal {
 	switch {
 	case now >= c.exp+skew:
 		return expired
@@ -209,76 +239,4 @@ func (t *tenant) acceptsVersion(c *claims) bool {
 		return string(c.ver) == "2.0"
 	}
 	return t.v1 != nil && string(c.ver) == "1.0"
-}
-
-// kindOf is step 15: an access token, of a user or of an application.
-func (c *claims) kindOf(p *provider, want Expect) (policy.PrincipalKind, Refusal) {
-	if c.seen[claimNonce] || c.seen[claimATHash] || c.seen[claimCHash] {
-		return 0, idToken
-	}
-	if c.seen[claimAZP] && c.seen[claimAPPID] && !bytes.Equal(c.azp, c.appid) {
-		return 0, clientsDiffer
-	}
-	if v1 := p.Kind == Entra && string(c.ver) == "1.0"; v1 && !c.seen[claimAPPID] || !v1 && !c.seen[claimAZP] {
-		return 0, idToken
-	}
-	// "/" is what the app-only tokens of agents carry in place of scopes.
-	scope := strings.Trim(string(c.scp), " ")
-	scoped := scope != "" && scope != "/"
-	idtyp := string(c.idtyp)
-	if idtyp == "" {
-		switch {
-		case !p.AllowMissingIDType:
-			return 0, idtypMissing
-		case scoped:
-			idtyp = "user"
-		default:
-			idtyp = "app"
-		}
-	}
-	switch idtyp {
-	case "user":
-		if !scoped {
-			return 0, userWithoutScope
-		}
-		return policy.PrincipalUser, accepted
-	case "app":
-		if scoped {
-			return 0, appWithScope
-		}
-		if len(c.roles) == 0 && !want.AllowAppsWithoutRoles {
-			return 0, appWithoutRoles
-		}
-		return policy.PrincipalApp, accepted
-	}
-	return 0, idtypOther
-}
-
-// checkPrincipal is step 16, and last the shape of the groups.
-func (c *claims) checkPrincipal(want Expect) Refusal {
-	switch {
-	case !c.seen[claimOID]:
-		return subjectMissing
-	case !isCanonicalGUID(c.oid), !isCanonicalGUID(c.client()):
-		return identifierNotGUID
-	case len(want.Clients) > 0 && !containsText(want.Clients, c.client()):
-		return clientNotAllowed
-	case c.seen[claimCNF]:
-		return bindingRequired
-	case c.groupsBad:
-		return groupsMalformed
-	}
-	return accepted
-}
-
-// client is the client application: azp, in v1 tokens appid.
-func (c *claims) client() []byte {
-	if c.seen[claimAZP] {
-		return c.azp
-	}
-	return c.appid
-}
-
-func containsText(list []string, text []byte) bool {
-	return slices.ContainsFunc(list, func(s string) bool { return s == string(text) })
 }

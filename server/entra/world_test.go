@@ -151,7 +151,18 @@ func answer(body string) http.HandlerFunc {
 var expectA = Expect{Audiences: []string{audience}}
 
 func (w *world) ask(token string) (*Token, Refusal) {
-	return w.Verify(context.Background(), token, expectA)
+	return w.verify(context.Background(), token, expectA)
+}
+
+// observe is told of every question of a world; nil: nobody looks.
+var observe func(w *world, token string, want Expect, r Refusal)
+
+func (w *world) verify(ctx context.Context, token string, want Expect) (*Token, Refusal) {
+	tok, r := w.Verify(ctx, token, want)
+	if observe != nil {
+		observe(w, token, want, r)
+	}
+	return tok, r
 }
 
 // present goes through Credential first.
