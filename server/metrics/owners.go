@@ -1,0 +1,92 @@
+package metrics
+
+import (
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/snapshot"
+)
+
+// The owners of what is read at each scrape.
+type (
+	// Policy tells how the policy is; *snapshot.Follower is one.
+	Policy interface{ Status() snapshot.Status }
+	// Audit tells how recording is; *audit.Recorder is one.
+	Audit interface{ Stats() audit.Stats }
+	// Keys tells how the keys of the issuers are.
+	Keys interface{ KeyStats() []KeyStats }
+)
+
+// KeyStats is what is exported of one tenant. A tenant is told once.
+type KeyStats struct {
+	Tenant      string
+	Usable      int       // keys that can be used
+	FetchedAt   time.Time // of the document that was fetched longest ago; zero: one never was
+	Failures    uint64    // of fetches, since the start
+	UnknownKids uint64    // tokens that named an unknown key, since the start
+}
+
+// owners reads the owners. It is safe for concurrent use.
+type owners struct {
+	policy Policy
+	audit  Audit
+	keys   Keys
+	now    func() time.Time
+	descs  map[string]*prometheus.Desc
+}
+
+func newOwners(s Sources) *owners {
+	o := &owners{policy: s.Policy, audit: s.Audit, keys: s.Keys, now: s.Now, descs: map[string]*prometheus.Desc{}}
+	for _, m := range []Metric{
+		policyRevision, policyAge, policyRefused, auditQueued, auditWritten, auditLost, keys, keysAge, keyRefreshFailures, unknownKid,
+	} {
+		o.descs[m.Name] = m.desc()
+	}
+	return o
+}
+
+// Describe implements prometheus.Collector.
+func (o *owners) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range o.descs {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (o *owners) Collect(to chan<- prometheus.Metric) {
+	now := o.now()
+	send := func(m Metric, value float64, labels ...string) {
+		kind := prometheus.GaugeValue
+		if m.Kind == counterKind {
+			kind = prometheus.CounterValue
+		}
+		to <- prometheus.MustNewConstMetric(o.descs[m.Name], kind, value, labels...)
+	}
+	p := o.policy.Status()
+	send(policyRevision, float64(p.Revision))
+	send(policyAge, age(now, p.CheckedAt))
+	send(policyRefused, float64(p.Refused))
+
+	a := o.audit.Stats()
+	send(auditQueued, float64(a.Queued))
+	send(auditWritten, float64(a.Written))
+	send(auditLost, float64(a.Lost))
+
+	for _, k := range o.keys.KeyStats() {
+		send(keys, float64(k.Usable), k.Tenant)
+		send(keysAge, age(now, k.FetchedAt), k.Tenant)
+		send(keyRefreshFailures, float64(k.Failures), k.Tenant)
+		send(unknownKid, float64(k.UnknownKids), k.Tenant)
+	}
+}
+
+// age is the time since then in seconds, never negative; +Inf when then is never, so that "too old" fires.
+func age(now, then time.Time) float64 {
+	if then.IsZero() {
+		return math.Inf(1)
+	}
+	return max(0, now.Sub(then).Seconds())
+}
