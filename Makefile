@@ -36,6 +36,7 @@ unit: ## the tests without the race detector, for a quick answer (PKG=./server/p
 
 test: ## everything that CI wants: the tools that it needs, then check
 	@$(step) tools .ci/tools.sh envoy postgres buf protoc-gen-go protoc-gen-go-grpc golangci-lint
+	@$(step) tools .ci/tools.sh --if-possible samba oidc-provider
 	@$(MAKE) check
 
 check: ## what CI runs once the tools are there: format, vet, contract, lint, Envoy's configuration, all tests with -race

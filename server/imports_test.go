@@ -42,6 +42,14 @@ const (
 	yaml          = "sigs.k8s.io/yaml"
 	uuid          = "github.com/google/uuid"
 	xsync         = "golang.org/x/sync"
+	prometheus    = "github.com/prometheus/client_golang"
+	otter         = "github.com/maypok86/otter/v2"
+	azcore        = "github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azidentity    = "github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	goLDAP        = "github.com/go-ldap/ldap/v3"
+	xsys          = "golang.org/x/sys"
+	goJOSE        = "github.com/go-jose/go-jose/v4"
+	golangJWT     = "github.com/golang-jwt/jwt/v5"
 )
 
 // testTools are for the tests of every room.
@@ -58,13 +66,32 @@ var house = map[string]room{
 	"store":          {},
 
 	// What surrounds the decision. No grpc here: a door hands over plain values.
-	"server/condition": {ours: []string{"server/policy", "server/request"}, modules: []string{cel}},
-	"server/entra":     {ours: []string{"server/policy"}, modules: []string{jwx, strictJSON, xsync}},
-	"server/issuer":    {modules: []string{jwx, strictJSON, uuid}},
-	"server/directory": {ours: []string{"server/policy", "store"}, modules: []string{xsync}},
-	"server/snapshot":  {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
-	"server/audit":     {ours: []string{"server/policy", "store"}, modules: []string{uuid}},
-	"server/pdp":       {ours: []string{"server/entra", "server/policy", "server/request", "store"}, modules: []string{uuid}},
+	"server/condition":       {ours: []string{"server/policy", "server/request"}, modules: []string{cel}},
+	"server/entra":           {ours: []string{"server/policy"}, modules: []string{jwx, strictJSON, xsync}, tests: []string{goJOSE, golangJWT}},
+	"server/issuer":          {modules: []string{jwx, strictJSON, uuid}},
+	"server/directory":       {ours: []string{"server/policy", "store"}, modules: []string{xsync, otter}},
+	"server/directory/graph": {ours: []string{"server/directory", "server/policy"}},
+	"server/directory/azure": {ours: []string{"server/directory", "server/directory/graph"}, modules: []string{azcore, azidentity}},
+	"server/directory/ldap":  {ours: []string{"server/directory", "server/policy"}, modules: []string{goLDAP}},
+	"server/directory/mirror": {
+		ours: []string{"server/directory", "server/directory/graph", "server/policy", "store"}, modules: []string{otter},
+	},
+	"server/directory/graphtest": {ours: []string{"server/directory/graph", "server/policy"}},
+	"server/directory/ldaptest":  {modules: []string{goLDAP, xsys}},
+	"server/trust":               {ours: []string{"server/entra", "store"}},
+	"server/snapshot":            {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
+	"server/audit":               {ours: []string{"server/policy", "store"}, modules: []string{uuid}},
+	"server/pdp": {
+		ours: []string{
+			"server/directory", "server/entra", "server/policy", "server/request", "server/revocation", "store",
+		},
+		modules: []string{uuid},
+	},
+	"server/revocation": {ours: []string{"store"}},
+
+	// Who watches. Metrics read their owners; the doctor asks the verifier that serves.
+	"server/metrics": {ours: []string{"server/audit", "server/policy", "server/snapshot"}, modules: []string{prometheus}},
+	"server/doctor":  {ours: []string{"server/entra", "server/policy"}, modules: []string{strictJSON}},
 
 	// Where values become gRPC.
 	"server/status": {ours: []string{"server/policy", "store"}, modules: []string{grpc, protobuf, rpc}},
@@ -85,7 +112,7 @@ var house = map[string]room{
 	"server/admin": {
 		ours: []string{
 			"proto/gen/verdict/v1", "server/audit", "server/call", "server/entra", "server/policy", "server/request",
-			"server/snapshot", "server/status", "store",
+			"server/revocation", "server/snapshot", "server/status", "server/trust", "store",
 		},
 		modules: []string{grpc, protobuf, uuid},
 	},
@@ -94,8 +121,8 @@ var house = map[string]room{
 	// The server puts the rooms together and takes its store from cmd: no engine and no migration below it.
 	"server": {
 		ours:    []string{"proto/gen/verdict/v1", "server/...", "store"},
-		modules: []string{grpc, protobuf, envoyAPI, protovalidate, xsync},
-		tests:   []string{rpc},
+		modules: []string{grpc, protobuf, envoyAPI, protovalidate, uuid, xsync},
+		tests:   []string{rpc, sqlite},
 	},
 
 	"migrations": {

@@ -61,16 +61,28 @@ func removeStale(path string) error {
 	return nil
 }
 
-// transport is the listener's TLS, or plaintext when none is configured. Files are read once, at start.
+// transport is the listener's TLS, or plaintext when none is configured.
 func transport(l Listen) (credentials.TransportCredentials, error) {
-	if l.CertFile == "" {
+	cfg, err := secured(l, "h2")
+	if err != nil {
+		return nil, err
+	}
+	if cfg == nil {
 		return insecure.NewCredentials(), nil
+	}
+	return credentials.NewTLS(cfg), nil
+}
+
+// secured is the listener's TLS for these protocols; nil when none is configured. Files are read once, at start.
+func secured(l Listen, protocols ...string) (*tls.Config, error) {
+	if l.CertFile == "" {
+		return nil, nil
 	}
 	cert, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("load TLS certificate %s and key %s: %w", l.CertFile, l.KeyFile, err)
 	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}}
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: protocols}
 	if l.ClientCA != "" {
 		pem, err := os.ReadFile(l.ClientCA)
 		if err != nil {
@@ -82,5 +94,5 @@ func transport(l Listen) (credentials.TransportCredentials, error) {
 		}
 		cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	return credentials.NewTLS(cfg), nil
+	return cfg, nil
 }

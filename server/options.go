@@ -19,15 +19,18 @@ type Options struct {
 
 	Decision          Listen
 	Admin             Listen // loopback or a Unix socket only
-	InsecurePlaintext bool   // serve decisions without TLS beyond loopback
+	HTTP              Listen // health and metrics; without an address they are not served
+	InsecurePlaintext bool   // serve decisions, health and metrics without TLS beyond loopback
 
-	Entra        entra.Config
-	Audit        audit.Config
-	PolicyPoll   time.Duration // 0 means 1s
-	MaxPolicyAge time.Duration // 0 means 1h
-	DecisionTTL  time.Duration // longest an answer of Check may be kept; 0: not at all
-	Verbose      bool          // tell callers the exact reason of token failures; for development
-	DrainTimeout time.Duration // longest that calls under way are waited for; 0 means 10s
+	Entra            entra.Config
+	Groups           Groups
+	Audit            audit.Config
+	PolicyPoll       time.Duration // 0 means 1s
+	MaxPolicyAge     time.Duration // 0 means 1h
+	RevocationMaxAge time.Duration // apis with strict_revocation deny when revocations were not heard of for longer; 0 means 30s
+	DecisionTTL      time.Duration // longest an answer of Check may be kept; 0: not at all
+	Verbose          bool          // tell callers the exact reason of token failures; for development
+	DrainTimeout     time.Duration // longest that calls under way are waited for; 0 means 10s
 
 	Log *slog.Logger
 }
@@ -81,14 +84,22 @@ func (l Listen) local() bool {
 
 // Validate reports all problems of the listeners at once.
 func (o *Options) Validate() error {
-	err := errors.Join(o.Decision.validate("decision"), o.Admin.validate("admin"))
-	if o.Decision.CertFile == "" && !o.Decision.local() && !o.InsecurePlaintext {
-		err = errors.Join(err, fmt.Errorf("--decision-listen: %q is reachable from other machines and has no TLS; give --decision-tls-cert and --decision-tls-key, or --insecure-plaintext if something in front encrypts",
-			o.Decision.Address))
+	err := errors.Join(o.Groups.Validate(), o.Decision.validate("decision"), o.encrypted("decision", o.Decision), o.Admin.validate("admin"))
+	if o.HTTP != (Listen{}) { // files without an address are half a setting
+		err = errors.Join(err, o.HTTP.validate("http"), o.encrypted("http", o.HTTP))
 	}
 	if !o.Admin.local() {
 		err = errors.Join(err, fmt.Errorf("--admin-listen: %q is reachable from other machines; callers of the admin API are not authenticated yet, so it must be a loopback address or unix:/path",
 			o.Admin.Address))
 	}
 	return err
+}
+
+// encrypted refuses plaintext beyond this machine, unless it was asked for; name is the listener's flag.
+func (o *Options) encrypted(name string, l Listen) error {
+	if l.Address == "" || l.CertFile != "" || l.local() || o.InsecurePlaintext {
+		return nil
+	}
+	return fmt.Errorf("--%[1]s-listen: %[2]q is reachable from other machines and has no TLS; give --%[1]s-tls-cert and --%[1]s-tls-key, or --insecure-plaintext if something in front encrypts",
+		name, l.Address)
 }

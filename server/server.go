@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -18,25 +19,37 @@ import (
 	"github.com/verdict-authz/verdict/server/admin"
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/condition"
+	"github.com/verdict-authz/verdict/server/directory"
+	"github.com/verdict-authz/verdict/server/directory/mirror"
 	"github.com/verdict-authz/verdict/server/entra"
 	"github.com/verdict-authz/verdict/server/extauthz"
 	"github.com/verdict-authz/verdict/server/pdp"
+	"github.com/verdict-authz/verdict/server/revocation"
 	"github.com/verdict-authz/verdict/server/snapshot"
+	"github.com/verdict-authz/verdict/server/trust"
+	"github.com/verdict-authz/verdict/server/web"
 	"github.com/verdict-authz/verdict/store"
 )
 
-// Server is a verdict process: both listeners and what works behind them.
+// Server is a verdict process: its listeners and what works behind them.
 type Server struct {
 	log      *slog.Logger
 	store    store.Store
 	follower *snapshot.Follower
 	verifier *entra.Verifier
+	trust    *trust.Feed
+	feed     *revocation.Feed
+	groups   *directory.Resolver
+	syncer   *mirror.Syncer // nil: groups are not copied
 	recorder *audit.Recorder
 	health   *health.Server
 	drain    time.Duration
 
-	decision, admin       *grpc.Server
-	decisionLis, adminLis net.Listener
+	decision, admin *grpc.Server
+	web             *web.Server // nil: health and metrics are not served
+	stopping        atomic.Bool
+
+	decisionLis, adminLis, webLis net.Listener
 }
 
 // New checks the options and the store's schema, opens both listeners and wires everything; nothing is served before Run.
@@ -66,7 +79,18 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if s.follower, err = snapshot.NewFollower(s.store, condition.Compile, o.Log, snapshot.Config{Poll: o.PolicyPoll, MaxAge: o.MaxPolicyAge}); err != nil {
 		return err
 	}
+	if s.feed, err = revocation.NewFeed(s.store, o.Log, revocation.Config{MaxAge: o.RevocationMaxAge}); err != nil {
+		return err
+	}
+	providers, authorities := signIns(o.Entra.Providers)
+	o.Entra.Providers = providers
 	if s.verifier, err = entra.NewVerifier(o.Entra, o.Log); err != nil {
+		return err
+	}
+	if err = s.wireTrust(ctx, o); err != nil {
+		return err
+	}
+	if err = s.wireGroups(o); err != nil {
 		return err
 	}
 	if s.decisionLis, err = listen(ctx, o.Decision); err != nil {
@@ -78,7 +102,11 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if s.recorder, err = audit.NewRecorder(s.store, o.Log, o.Audit); err != nil {
 		return err
 	}
-	decider, err := pdp.New(s.follower, s.verifier, s.recorder, o.Log, pdp.Config{})
+	measured, err := s.wireWeb(ctx, o)
+	if err != nil {
+		return err
+	}
+	decider, err := pdp.New(s.follower, s.verifier, s.feed, s.recorder, o.Log, pdp.Config{Observer: measured, Authorities: authorities, Groups: s.groups})
 	if err != nil {
 		return err
 	}
@@ -91,6 +119,17 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	return s.wireAdmin(around, o)
+}
+
+// wireTrust tells the verifier what administrators said of whom to trust, before a token is looked at.
+func (s *Server) wireTrust(ctx context.Context, o Options) (err error) {
+	if s.trust, err = trust.NewFeed(s.store, s.verifier, o.Log, trust.Config{}); err != nil {
+		return err
+	}
+	if err = s.trust.Sync(ctx); err != nil {
+		return fmt.Errorf("follow whom to trust: %w", err)
+	}
+	return nil
 }
 
 func (s *Server) wireDecision(decider *pdp.PDP, around *interceptor, o Options) error {
@@ -121,7 +160,15 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 	if err != nil {
 		return err
 	}
-	system, err := admin.NewSystemService(s.follower, s.recorder, s.verifier, admin.SystemConfig{Version: o.Version})
+	revocations, err := admin.NewRevocationService(s.store, s.feed, admin.RevocationConfig{})
+	if err != nil {
+		return err
+	}
+	system, err := admin.NewSystemService(s.follower, s.recorder, s.verifier, s.feed, admin.SystemConfig{Version: o.Version, Directories: s.directoryStatus, Problems: s.trustProblems})
+	if err != nil {
+		return err
+	}
+	directories, err := admin.NewDirectoryService(s.store, s.trust, s.verifier, admin.DirectoryConfig{Groups: s.directoryGroups(o)})
 	if err != nil {
 		return err
 	}
@@ -132,6 +179,8 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 	s.admin = newGRPC(creds, maxAdminRequest, around, s.health)
 	verdictv1.RegisterPolicyServiceServer(s.admin, policies)
 	verdictv1.RegisterAuditServiceServer(s.admin, audits)
+	verdictv1.RegisterDirectoryServiceServer(s.admin, directories)
+	verdictv1.RegisterRevocationServiceServer(s.admin, revocations)
 	verdictv1.RegisterSystemServiceServer(s.admin, system)
 	return nil
 }
@@ -139,7 +188,7 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 // abandon closes what wire had opened when it failed.
 func (s *Server) abandon() error {
 	var err error
-	for _, l := range []net.Listener{s.decisionLis, s.adminLis} {
+	for _, l := range []net.Listener{s.decisionLis, s.adminLis, s.webLis} {
 		if l != nil {
 			err = errors.Join(err, l.Close())
 		}
@@ -159,22 +208,39 @@ func (s *Server) DecisionAddr() net.Addr { return s.decisionLis.Addr() }
 func (s *Server) AdminAddr() net.Addr { return s.adminLis.Addr() }
 
 // Run serves until ctx ends, then stops in order: health says NOT_SERVING, calls under way are finished, the audit
-// records are flushed. It returns nil after an orderly stop.
+// records are flushed, and last the watchers are let go. It returns nil after an orderly stop.
 func (s *Server) Run(ctx context.Context) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until the drain is done
 	defer stopWork()
 	background, workCtx := errgroup.WithContext(work)
 	background.Go(func() error { return ended(s.follower.Run(workCtx)) })
+	background.Go(func() error { return ended(s.feed.Run(workCtx)) })
+	background.Go(func() error { return s.firstKeys(workCtx) })
 	background.Go(func() error { return ended(s.verifier.Run(workCtx)) })
+	background.Go(func() error { return ended(s.trust.Run(workCtx)) })
+	if s.syncer != nil {
+		background.Go(func() error { return ended(s.syncer.Run(workCtx)) })
+	}
 	background.Go(func() error { s.watchHealth(workCtx); return nil })
 
-	serving, serveCtx := errgroup.WithContext(ctx)
+	watched, watchedCtx := errgroup.WithContext(ctx)
+	watched.Go(s.serveWeb)
+	serving, serveCtx := errgroup.WithContext(watchedCtx)
 	serving.Go(func() error { return s.decision.Serve(s.decisionLis) })
 	serving.Go(func() error { return s.admin.Serve(s.adminLis) })
-	s.log.InfoContext(ctx, "listening", "decision", s.decisionLis.Addr().String(), "admin", s.adminLis.Addr().String())
+	serving.Go(func() error { // who serves stops when something behind it fails
+		select {
+		case <-serveCtx.Done():
+			return nil
+		case <-workCtx.Done():
+			return errBehind
+		}
+	})
+	s.log.InfoContext(ctx, "listening", s.addresses()...)
 	<-serveCtx.Done()
 
 	s.log.InfoContext(ctx, "stopping")
+	s.stopping.Store(true)
 	s.health.Shutdown()
 	s.drainCalls()
 	err := serving.Wait()
@@ -185,8 +251,21 @@ func (s *Server) Run(ctx context.Context) error {
 	if closeErr := s.recorder.Close(flush); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("flush decision records: %w", closeErr))
 	}
+	s.stopWeb(context.WithoutCancel(ctx))
+	err = errors.Join(err, watched.Wait())
 	s.log.InfoContext(ctx, "stopped")
 	return err
+}
+
+var errBehind = errors.New("stopped by what follows")
+
+// firstKeys fetches the keys of every issuer once. One that is away is tried again by and by; one whose discovery document
+// says that it is somebody else is a wrong configuration, and ends the process.
+func (s *Server) firstKeys(ctx context.Context) error {
+	if err := s.verifier.Refresh(ctx); errors.Is(err, entra.ErrIssuer) {
+		return fmt.Errorf("--authority, --tenant, --providers-file: %w", err)
+	}
+	return nil
 }
 
 // drainCalls lets both servers finish their calls, up to the drain timeout.

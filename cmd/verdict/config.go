@@ -42,15 +42,16 @@ func (f *storeFlags) url() (string, error) {
 
 // tuning is what serve and dev share.
 type tuning struct {
-	ClockSkew       time.Duration `default:"60s" help:"Clock difference tolerated in token times; at most 300s."`
-	PolicyPoll      time.Duration `default:"1s" help:"How often to look for a new policy revision."`
-	MaxPolicyAge    time.Duration `default:"1h" help:"Deny with 503 when the store has not confirmed the policy for this long."`
-	DecisionTTL     time.Duration `default:"0s" help:"Longest that callers of Check may keep an answer; 0: not at all."`
-	OnAuditFailure  string        `default:"deny" enum:"deny,count" help:"When a decision cannot be recorded: deny it, or count the loss and go on."`
-	AuditQueue      int           `default:"65536" help:"Decision records held in memory while the store is away."`
-	AuditBatch      int           `default:"512" help:"Decision records written at once."`
-	AuditWait       time.Duration `default:"100ms" help:"Longest a decision record waits for its batch."`
-	ShutdownTimeout time.Duration `default:"10s" help:"Longest to wait for calls and records under way when stopping."`
+	ClockSkew        time.Duration `default:"60s" help:"Clock difference tolerated in token times; at most 300s."`
+	PolicyPoll       time.Duration `default:"1s" help:"How often to look for a new policy revision."`
+	MaxPolicyAge     time.Duration `default:"1h" help:"Deny with 503 when the store has not confirmed the policy for this long."`
+	RevocationMaxAge time.Duration `default:"30s" help:"Deny with 503, for apis with strict_revocation, when the store has not confirmed the revocations for this long."`
+	DecisionTTL      time.Duration `default:"0s" help:"Longest that callers of Check may keep an answer; 0: not at all."`
+	OnAuditFailure   string        `default:"deny" enum:"deny,count" help:"When a decision cannot be recorded: deny it, or count the loss and go on."`
+	AuditQueue       int           `default:"65536" help:"Decision records held in memory while the store is away."`
+	AuditBatch       int           `default:"512" help:"Decision records written at once."`
+	AuditWait        time.Duration `default:"100ms" help:"Longest a decision record waits for its batch."`
+	ShutdownTimeout  time.Duration `default:"10s" help:"Longest to wait for calls and records under way when stopping."`
 }
 
 func (t *tuning) validate() (err error) {
@@ -62,6 +63,9 @@ func (t *tuning) validate() (err error) {
 	}
 	if t.MaxPolicyAge < 2*t.PolicyPoll {
 		err = errors.Join(err, fmt.Errorf("--max-policy-age: %s is under two polls; every pause would deny everything", t.MaxPolicyAge))
+	}
+	if t.RevocationMaxAge < time.Second || t.RevocationMaxAge > time.Hour {
+		err = errors.Join(err, fmt.Errorf("--revocation-max-age: %s is not within 1s and 1h", t.RevocationMaxAge))
 	}
 	if t.DecisionTTL < 0 || t.DecisionTTL > time.Hour {
 		err = errors.Join(err, fmt.Errorf("--decision-ttl: %s is not within 0s and 1h", t.DecisionTTL))
@@ -77,6 +81,7 @@ func (t *tuning) validate() (err error) {
 
 func (t *tuning) apply(o *server.Options) {
 	o.PolicyPoll, o.MaxPolicyAge, o.DecisionTTL, o.DrainTimeout = t.PolicyPoll, t.MaxPolicyAge, t.DecisionTTL, t.ShutdownTimeout
+	o.RevocationMaxAge = t.RevocationMaxAge
 	o.Entra.Skew = t.ClockSkew
 	o.Audit = audit.Config{Queue: t.AuditQueue, Batch: t.AuditBatch, Wait: t.AuditWait, OnFailure: audit.Deny}
 	if t.OnAuditFailure == "count" {
@@ -84,10 +89,59 @@ func (t *tuning) apply(o *server.Options) {
 	}
 }
 
+// issuerFlags name who issues the tokens. Serve and doctor share them, so that what doctor examines is what serve does.
+type issuerFlags struct {
+	Authority        string   `default:"https://login.microsoftonline.com" help:"Authority of the Microsoft cloud that issues the tokens." placeholder:"URL"`
+	Tenant           []string `help:"Tenant id (GUID) whose tokens are accepted; repeat or separate with commas." placeholder:"GUID"`
+	AcceptV1Tokens   bool     `name:"accept-v1-tokens" help:"Accept version 1.0 access tokens too."`
+	AllowMissingType bool     `name:"allow-missing-idtyp" help:"Accept tokens without the optional claim idtyp."`
+}
+
+// keyFlags say how signing keys are had and kept.
+type keyFlags struct {
+	ProvidersFile    string `help:"YAML file of several issuers, in place of --authority and --tenant; docs/providers.md." placeholder:"FILE"`
+	KeyCache         string `help:"Folder that keeps the issuers' keys, so that verdict can start while they cannot be reached; none: not kept." placeholder:"DIR"`
+	RequireFreshKeys bool   `help:"Use nothing from --key-cache that this process did not fetch itself."`
+	StrictKeyRemoval bool   `help:"Refuse a key as soon as its issuer no longer publishes it, rather than within 24 h."`
+}
+
+// apply sets who issues the tokens: the file, or the one authority of the flags.
+func (f *keyFlags) apply(o *server.Options, single *issuerFlags) (err error) {
+	o.Entra.CacheDir, o.Entra.RequireFreshStart, o.Entra.StrictRemoval = f.KeyCache, f.RequireFreshKeys, f.StrictKeyRemoval
+	switch {
+	case f.ProvidersFile != "" && len(single.Tenant) > 0:
+		err = errors.New("--providers-file, --tenant: give one of them; the file has tenants of its own")
+	case f.ProvidersFile != "":
+		o.Entra.Providers, err = loadProviders(f.ProvidersFile)
+	case len(single.Tenant) == 0:
+		err = errors.New("--tenant: none given; no token could be accepted")
+	default:
+		o.Entra.Providers = []entra.Provider{single.provider()}
+	}
+	if f.RequireFreshKeys && f.KeyCache == "" {
+		err = errors.Join(err, errors.New("--require-fresh-keys: means nothing without --key-cache"))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = entra.NewVerifier(o.Entra, o.Log) // fetches nothing yet
+	return err
+}
+
+func (f *issuerFlags) provider() entra.Provider {
+	return entra.Provider{
+		Kind: entra.Entra, Authority: f.Authority, Tenants: f.Tenant, AcceptV1: f.AcceptV1Tokens, AllowMissingIDType: f.AllowMissingType,
+		AllowLoopbackHTTP: strings.HasPrefix(f.Authority, "http:"), // a test issuer on this machine; anything farther is refused
+	}
+}
+
 // serveCmd is the settings of verdict serve.
 type serveCmd struct {
 	storeFlags
 	tuning
+	issuerFlags
+	keyFlags
+	groupFlags
 
 	DecisionListen      string `default:"127.0.0.1:7300" help:"Where proxies and functions ask: host:port or unix:/path."`
 	DecisionTLSCert     string `name:"decision-tls-cert" help:"PEM certificate chain of the decision listener." placeholder:"FILE"`
@@ -97,13 +151,13 @@ type serveCmd struct {
 	AdminTLSCert        string `name:"admin-tls-cert" help:"PEM certificate chain of the admin listener." placeholder:"FILE"`
 	AdminTLSKey         string `name:"admin-tls-key" help:"PEM private key of the admin listener." placeholder:"FILE"`
 	AdminTLSClientCA    string `name:"admin-tls-client-ca" help:"PEM certificates that sign those of administrators." placeholder:"FILE"`
-	InsecurePlaintext   bool   `help:"Serve decisions without TLS beyond loopback, because something in front encrypts."`
+	HTTPListen          string `name:"http-listen" default:"127.0.0.1:7302" help:"Where health and metrics are served: host:port or unix:/path; empty: nowhere."`
+	HTTPTLSCert         string `name:"http-tls-cert" help:"PEM certificate chain of the health and metrics listener." placeholder:"FILE"`
+	HTTPTLSKey          string `name:"http-tls-key" help:"PEM private key of the health and metrics listener." placeholder:"FILE"`
+	HTTPTLSClientCA     string `name:"http-tls-client-ca" help:"PEM certificates that sign those of scrapers and probes; they then need one." placeholder:"FILE"`
+	InsecurePlaintext   bool   `help:"Serve decisions, health and metrics without TLS beyond loopback, because something in front encrypts."`
 
-	Authority        string   `default:"https://login.microsoftonline.com" help:"Authority of the Microsoft cloud that issues the tokens." placeholder:"URL"`
-	Tenant           []string `help:"Tenant id (GUID) whose tokens are accepted; repeat or separate with commas." placeholder:"GUID"`
-	AcceptV1Tokens   bool     `name:"accept-v1-tokens" help:"Accept version 1.0 access tokens too."`
-	AllowMissingType bool     `name:"allow-missing-idtyp" help:"Accept tokens without the optional claim idtyp."`
-	VerboseErrors    bool     `help:"Tell callers exactly which check their token failed; for development."`
+	VerboseErrors bool `help:"Tell callers exactly which check their token failed; for development."`
 }
 
 // options checks every setting and reports all problems at once.
@@ -112,22 +166,13 @@ func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 		Version:           version(),
 		Decision:          server.Listen{Address: c.DecisionListen, CertFile: c.DecisionTLSCert, KeyFile: c.DecisionTLSKey, ClientCA: c.DecisionTLSClientCA},
 		Admin:             server.Listen{Address: c.AdminListen, CertFile: c.AdminTLSCert, KeyFile: c.AdminTLSKey, ClientCA: c.AdminTLSClientCA},
+		HTTP:              server.Listen{Address: c.HTTPListen, CertFile: c.HTTPTLSCert, KeyFile: c.HTTPTLSKey, ClientCA: c.HTTPTLSClientCA},
 		InsecurePlaintext: c.InsecurePlaintext,
 		Verbose:           c.VerboseErrors,
 		Log:               log,
 	}
-	var err error
-	if len(c.Tenant) == 0 {
-		err = errors.Join(err, errors.New("--tenant: none given; no token could be accepted"))
-	}
-	o.Entra.Providers = []entra.Provider{{
-		Kind: entra.Entra, Authority: c.Authority, Tenants: c.Tenant, AcceptV1: c.AcceptV1Tokens, AllowMissingIDType: c.AllowMissingType,
-		AllowLoopbackHTTP: strings.HasPrefix(c.Authority, "http:"), // a test issuer on this machine; anything farther is refused
-	}}
 	c.tuning.apply(&o)
-	if len(c.Tenant) > 0 {
-		_, wrong := entra.NewVerifier(o.Entra, log) // fetches nothing yet
-		err = errors.Join(err, wrong)
-	}
+	c.groupFlags.apply(&o)
+	err := c.keyFlags.apply(&o, &c.issuerFlags)
 	return o, errors.Join(err, c.tuning.validate(), o.Validate())
 }

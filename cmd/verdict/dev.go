@@ -35,6 +35,7 @@ type devCmd struct {
 	Data           string `default:".verdict-dev" help:"Folder for the embedded store and the issuer's key; made when it is not there." placeholder:"DIR"`
 	DecisionListen string `default:"127.0.0.1:7300" help:"Where decisions are served; loopback or unix:/path."`
 	AdminListen    string `default:"127.0.0.1:7301" help:"Where policy and audit are served; loopback or unix:/path."`
+	HTTPListen     string `name:"http-listen" default:"127.0.0.1:7302" help:"Where health and metrics are served; loopback or unix:/path; empty: nowhere."`
 	IssuerListen   string `default:"127.0.0.1:7303" help:"Where the local token issuer is served; loopback host:port."`
 }
 
@@ -44,6 +45,7 @@ func (c *devCmd) options(s *surroundings) (server.Options, error) {
 		Version:  version(),
 		Decision: server.Listen{Address: c.DecisionListen},
 		Admin:    server.Listen{Address: c.AdminListen},
+		HTTP:     server.Listen{Address: c.HTTPListen},
 		Verbose:  true,
 		Log:      s.log,
 	}
@@ -159,6 +161,9 @@ func dialTarget(a net.Addr) string {
 // greet prints lines to paste.
 func (c *devCmd) greet(s *surroundings, srv *server.Server, lis net.Listener) error {
 	_, err := fmt.Fprintf(s.stdout, greeting, lis.Addr(), c.Data, dialTarget(srv.DecisionAddr()), dialTarget(srv.AdminAddr()))
+	if addr := srv.HTTPAddr(); err == nil && addr != nil && addr.Network() != "unix" {
+		_, err = fmt.Fprintf(s.stdout, watching, addr)
+	}
 	return err
 }
 
@@ -179,4 +184,10 @@ grpcurl -plaintext -d "{\"token\":\"$TOKEN\",\"api\":\"orders\",\"permission\":{
 # the policy, and what was decided
 grpcurl -plaintext %[4]s verdict.v1.PolicyService/ExportPolicy
 grpcurl -plaintext -d '{"page_size":10}' %[4]s verdict.v1.AuditService/ListDecisions
+`
+
+const watching = `
+# can it decide, and what was counted
+curl -s http://%[1]s/readyz
+curl -s http://%[1]s/metrics | grep ^verdict_
 `

@@ -46,6 +46,7 @@ func (o *output) String() string {
 // verdict is a running process, by way of the same run that main calls.
 type verdict struct {
 	decision, admin string // gRPC targets
+	http            string // host:port of health and metrics
 	issuer          string // base URL
 	out, errs       output
 
@@ -107,10 +108,12 @@ var greetingLine = regexp.MustCompile(`Decisions (\S+), administration (\S+), to
 // startDev runs verdict dev on free ports and waits for its greeting.
 func startDev(t *testing.T, args ...string) *verdict {
 	t.Helper()
-	v := launch(t, append([]string{"dev", "--data", t.TempDir(), "--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--issuer-listen=127.0.0.1:0"}, args...)...)
+	v := launch(t, append([]string{"dev", "--data", t.TempDir(), "--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--issuer-listen=127.0.0.1:0"}, args...)...)
 	v.await(t, "greeting", func() bool { return greetingLine.MatchString(v.out.String()) })
 	m := greetingLine.FindStringSubmatch(v.out.String())
-	v.decision, v.admin, v.issuer = m[1], m[2], m[3]
+	v.issuer = m[3]
+	v.await(t, "listening line", func() bool { return v.addresses() })
+	v.decision, v.admin = m[1], m[2]
 	v.awaitServing(t)
 	return v
 }
@@ -120,7 +123,7 @@ func startServe(t *testing.T, store string, args ...string) *verdict {
 	t.Helper()
 	base := startIssuer(t)
 	v := launch(t, append([]string{"serve", "--store", store, "--authority", base, "--tenant", issuer.DevTenant,
-		"--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, args...)...)
+		"--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, args...)...)
 	v.issuer = base
 	v.await(t, "listening line", func() bool { return v.addresses() })
 	return v
@@ -129,9 +132,9 @@ func startServe(t *testing.T, store string, args ...string) *verdict {
 // addresses reads where it listens from its log.
 func (v *verdict) addresses() bool {
 	for line := range strings.Lines(v.errs.String()) {
-		var said struct{ Msg, Decision, Admin string }
+		var said struct{ Msg, Decision, Admin, HTTP string }
 		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "listening" {
-			v.decision, v.admin = said.Decision, said.Admin
+			v.decision, v.admin, v.http = said.Decision, said.Admin, said.HTTP
 			return true
 		}
 	}

@@ -1,5 +1,5 @@
 // Command verdict is the policy decision service: serve runs it, dev runs it on one machine with a local issuer and an
-// example policy, migrate brings a store's schema up to date.
+// example policy, migrate brings a store's schema up to date, doctor says why a token is refused.
 package main
 
 import (

@@ -42,7 +42,7 @@ func TestServeNeedsAMigratedStore(t *testing.T) {
 	serve := func() string {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"serve", "--store", url, "--tenant", "11111111-1111-4111-8111-111111111111",
-			"--authority", "http://127.0.0.1:1", "--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, nil, &out, &errs); code != exitFailed {
+			"--authority", "http://127.0.0.1:1", "--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, nil, &out, &errs); code != exitFailed {
 			t.Errorf("exit %d", code)
 		}
 		return errs.String()

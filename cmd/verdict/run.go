@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -19,6 +20,7 @@ const prefix = "VERDICT"
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve decisions and administration."`
 	Dev     devCmd     `cmd:"" help:"Serve on this machine only, with an embedded store, a local token issuer and an example policy."`
+	Doctor  doctorCmd  `cmd:"" help:"Walk every check from the identity provider to a token and say which one fails, why, and how to mend it."`
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of a store up to date; safe to run twice and from two places at once."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
@@ -28,6 +30,7 @@ type cli struct {
 // surroundings are what a command works with, beside its own settings.
 type surroundings struct {
 	ctx    context.Context //nolint:containedctx // handed to kong's Run methods, which take no other argument
+	stdin  io.Reader
 	stdout io.Writer
 	log    *slog.Logger
 }
@@ -72,8 +75,10 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return fail(stderr, exitUsage, err)
 	}
-	err = parsed.Run(&surroundings{ctx: ctx, stdout: stdout, log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))})
+	err = parsed.Run(&surroundings{ctx: ctx, stdin: os.Stdin, stdout: stdout, log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))})
 	switch {
+	case errors.Is(err, errExamined): // told already
+		return exitFailed
 	case errors.Is(err, errUsage):
 		return fail(stderr, exitUsage, err)
 	case err != nil:

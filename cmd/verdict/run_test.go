@@ -40,9 +40,19 @@ func TestBadConfigurationIsToldAtOnce(t *testing.T) {
 			args: []string{"serve", tenant, "--store=sqlite:x", "--admin-listen=0.0.0.0:7301", "--insecure-plaintext"},
 			want: []string{"--admin-listen: \"0.0.0.0:7301\" is reachable from other machines; callers of the admin API are not authenticated yet"},
 		},
+		"health and metrics beyond loopback": {
+			args: []string{"serve", tenant, "--store=sqlite:x", "--http-listen=0.0.0.0:7302"},
+			want: []string{"--http-listen: \"0.0.0.0:7302\" is reachable from other machines and has no TLS; give --http-tls-cert and --http-tls-key, or --insecure-plaintext"},
+		},
+		"TLS for health and metrics that are not served": {
+			args: []string{"serve", tenant, "--store=sqlite:x", "--http-listen=", "--http-tls-cert=a", "--http-tls-key=b"}, want: []string{"--http-listen: empty"},
+		},
+		"half a TLS setting of health and metrics": {
+			args: []string{"serve", tenant, "--store=sqlite:x", "--http-tls-key=b"}, want: []string{"--http-tls-cert, --http-tls-key: give both or neither"},
+		},
 		"several things at once": {
-			args: []string{"serve", "--store=sqlite:x", "--clock-skew=1h", "--audit-queue=0", "--admin-listen=nowhere"},
-			want: []string{"--tenant: none given", "--clock-skew: 1h0m0s is not within", "--audit-queue, --audit-batch:", "--admin-listen: \"nowhere\": give host:port"},
+			args: []string{"serve", "--store=sqlite:x", "--clock-skew=1h", "--revocation-max-age=0s", "--audit-queue=0", "--admin-listen=nowhere"},
+			want: []string{"--tenant: none given", "--clock-skew: 1h0m0s is not within", "--revocation-max-age: 0s is not within", "--audit-queue, --audit-batch:", "--admin-listen: \"nowhere\": give host:port"},
 		},
 		"a store of another kind":  {args: []string{"serve", tenant, "--store=mysql://user:hunter2@host/db"}, want: []string{"--store: neither postgres://user@host/db nor sqlite:PATH"}},
 		"a tenant that is no GUID": {args: []string{"serve", "--tenant=contoso", "--store=sqlite:" + filepath.Join(t.TempDir(), "v.db")}, want: []string{"contoso"}},

@@ -27,6 +27,7 @@ func main() {
 const (
 	decisionAddr = "127.0.0.1:7300"
 	adminAddr    = "127.0.0.1:7301"
+	webAddr      = "127.0.0.1:7302"
 	issuerURL    = "http://127.0.0.1:7303"
 	proxyAddr    = "127.0.0.1:7310"
 	backendAddr  = "127.0.0.1:7311"

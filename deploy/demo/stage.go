@@ -36,7 +36,7 @@ type process struct {
 
 // start brings up backend, verdict and Envoy, and returns when a request can go through.
 func start(ctx context.Context, dir, verdict, binary string) (s *stage, err error) {
-	for _, addr := range []string{decisionAddr, adminAddr, proxyAddr, backendAddr} {
+	for _, addr := range []string{decisionAddr, adminAddr, webAddr, proxyAddr, backendAddr} {
 		if err := free(addr); err != nil {
 			return nil, err
 		}

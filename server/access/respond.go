@@ -15,7 +15,8 @@ import (
 // response translates an answer. The asker is an enforcement point, so the reason is the exact one; detail and challenge
 // are what it may pass on to its caller.
 func (s *Server) response(a *pdp.Answer) *verdictv1.CheckResponse {
-	rule := status.Of(a.Reason)
+	r := s.refusal(a)
+	rule := r.Rule()
 	resp := &verdictv1.CheckResponse{
 		Effect:             verdictv1.Effect_EFFECT_DENY,
 		Reason:             verdictv1.Reason(a.Reason),
@@ -37,12 +38,26 @@ func (s *Server) response(a *pdp.Answer) *verdictv1.CheckResponse {
 	if a.Allowed() {
 		resp.Effect = verdictv1.Effect_EFFECT_ALLOW
 	} else {
-		resp.WwwAuthenticate = status.Challenges(status.Refusal{Reason: a.Reason, Scopes: a.Scopes, Verbose: s.verbose})
+		resp.WwwAuthenticate = status.Challenges(r)
+		if a.Reason == policy.AuthContextRequired {
+			resp.RequiredAuthContext = a.SignIn.AuthContext
+		}
 	}
 	if ttl := s.ttl(a); ttl > 0 {
 		resp.Ttl = durationpb.New(ttl)
 	}
 	return resp
+}
+
+func (s *Server) refusal(a *pdp.Answer) status.Refusal {
+	r := status.Refusal{
+		Reason: a.Reason, Scopes: a.Scopes, Verbose: s.verbose,
+		AuthContext: a.SignIn.AuthContext, MaxAge: a.SignIn.MaxAge, NotBefore: a.SignIn.NotBefore, Authority: a.SignIn.Authority,
+	}
+	if a.Caller != nil {
+		r.Kind, r.TenantID, r.CanChallenge = a.Caller.Principal.Kind, a.Caller.Principal.TenantID, a.Caller.CanChallenge
+	}
+	return r
 }
 
 // ttl is how long an answer may be kept: never beyond the token, the next instant at which a grant begins or ends, or

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
@@ -26,7 +27,7 @@ func apiProto(a store.API) *verdictv1.Api {
 	return &verdictv1.Api{
 		Id: a.ID, DisplayName: a.DisplayName, Audiences: a.Audiences, Hosts: a.Hosts,
 		Permissions: protos(a.Permissions, func(p store.Permission) *verdictv1.Permission {
-			return &verdictv1.Permission{Name: p.Name, Description: p.Description}
+			return &verdictv1.Permission{Name: p.Name, Description: p.Description, Privileged: p.Privileged}
 		}),
 		Scopes: protos(a.Scopes, func(r store.ScopeRule) *verdictv1.ScopeRule {
 			return &verdictv1.ScopeRule{Scope: r.Scope, Permissions: r.Permissions}
@@ -35,6 +36,7 @@ func apiProto(a store.API) *verdictv1.Api {
 			return &verdictv1.ActorRule{ClientId: r.ClientID, Permissions: r.Permissions}
 		}),
 		AllowedClients: a.AllowedClients, AllowAppsWithoutRoles: a.AllowAppsWithoutRoles, RequireSniMatch: a.RequireSNIMatch,
+		DenyGuests: a.DenyGuests, StrictRevocation: a.StrictRevocation,
 		Etag: etag(a.Revision),
 	}
 }
@@ -43,7 +45,7 @@ func apiFact(a *verdictv1.Api) store.API {
 	return store.API{
 		ID: a.GetId(), DisplayName: a.GetDisplayName(), Audiences: a.GetAudiences(), Hosts: a.GetHosts(),
 		Permissions: protos(a.GetPermissions(), func(p *verdictv1.Permission) store.Permission {
-			return store.Permission{Name: p.GetName(), Description: p.GetDescription()}
+			return store.Permission{Name: p.GetName(), Description: p.GetDescription(), Privileged: p.GetPrivileged()}
 		}),
 		Scopes: protos(a.GetScopes(), func(r *verdictv1.ScopeRule) store.ScopeRule {
 			return store.ScopeRule{Scope: r.GetScope(), Permissions: r.GetPermissions()}
@@ -52,13 +54,17 @@ func apiFact(a *verdictv1.Api) store.API {
 			return store.ActorRule{ClientID: r.GetClientId(), Permissions: r.GetPermissions()}
 		}),
 		AllowedClients: a.GetAllowedClients(), AllowAppsWithoutRoles: a.GetAllowAppsWithoutRoles(), RequireSNIMatch: a.GetRequireSniMatch(),
+		DenyGuests: a.GetDenyGuests(), StrictRevocation: a.GetStrictRevocation(),
 	}.Canonical()
 }
 
 func routeProto(r store.Route) *verdictv1.Route {
 	p := &verdictv1.Route{
 		Api: r.API, Id: r.ID, Methods: r.Methods, Template: r.Template, Condition: r.Condition, Upgrade: r.Upgrade,
-		Etag: etag(r.Revision),
+		AuthContext: r.AuthContext, ConfidentialClient: r.ConfidentialClient, Etag: etag(r.Revision),
+	}
+	if r.MaxTokenAge != 0 {
+		p.MaxTokenAge = durationpb.New(r.MaxTokenAge)
 	}
 	switch r.Requirement {
 	case store.Public:
@@ -76,6 +82,7 @@ func routeProto(r store.Route) *verdictv1.Route {
 func routeFact(p *verdictv1.Route) store.Route {
 	r := store.Route{
 		API: p.GetApi(), ID: p.GetId(), Methods: p.GetMethods(), Template: p.GetTemplate(), Condition: p.GetCondition(), Upgrade: p.GetUpgrade(),
+		MaxTokenAge: p.GetMaxTokenAge().AsDuration(), AuthContext: p.GetAuthContext(), ConfidentialClient: p.GetConfidentialClient(),
 	}
 	switch q := p.GetRequirement().(type) {
 	case *verdictv1.Route_Public:

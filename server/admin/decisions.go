@@ -92,6 +92,6 @@ func decisionProto(d store.Decision) *verdictv1.DecisionRecord {
 		PrincipalKind: verdictv1.PrincipalKind(d.PrincipalKind), TenantId: d.TenantID, PrincipalId: d.PrincipalID, ClientId: d.ClientID,
 		TokenId: d.TokenID, Api: d.API, Route: d.Route, Template: d.Template, Method: d.Method, Host: d.Host, RawPath: d.RawPath,
 		Permissions: d.Permissions, Resource: d.Resource, Grants: d.Grants, Door: d.Door, Pep: d.PEP, Took: durationpb.New(d.Took),
-		RequestId: d.RequestID,
+		RequestId: d.RequestID, AgentParent: d.AgentParent, AgentFacets: d.AgentFacets,
 	}
 }

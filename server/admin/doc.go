@@ -1,5 +1,5 @@
 // Package admin has the services of the admin listener: PolicyService changes and reads the policy, AuditService reads
-// decision records, SystemService tells how this replica is.
+// decision records, RevocationService refuses tokens before they expire, SystemService tells how this replica is.
 //
 // A change of the policy is checked as a whole before it is made: the policy that it leads to is compiled, and committed
 // only on the very revision that it was compiled on, so that what is stored always compiles. Everything that is wrong is

@@ -31,7 +31,11 @@ func TestTheGuideWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	system, err := admin.NewSystemService(fakePolicy{}, fakeAudit{}, fakeKeys{}, admin.SystemConfig{})
+	system, err := admin.NewSystemService(fakePolicy{}, fakeAudit{}, fakeKeys{}, fakeRevoked{}, admin.SystemConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revocations, err := admin.NewRevocationService(s, noSnapshots{}, admin.RevocationConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +43,11 @@ func TestTheGuideWorks(t *testing.T) {
 		impl any
 		desc grpc.ServiceDesc
 	}{
-		"PolicyService": {newService(t, s, admin.PolicyConfig{}), verdictv1.PolicyService_ServiceDesc},
-		"AuditService":  {decisions, verdictv1.AuditService_ServiceDesc},
-		"SystemService": {system, verdictv1.SystemService_ServiceDesc},
+		"PolicyService":     {newService(t, s, admin.PolicyConfig{}), verdictv1.PolicyService_ServiceDesc},
+		"AuditService":      {decisions, verdictv1.AuditService_ServiceDesc},
+		"RevocationService": {revocations, verdictv1.RevocationService_ServiceDesc},
+		"DirectoryService":  {newDirectory(t, 1, admin.DirectoryConfig{}).DirectoryService, verdictv1.DirectoryService_ServiceDesc},
+		"SystemService":     {system, verdictv1.SystemService_ServiceDesc},
 	}
 	unseen := map[string]grpc.MethodDesc{}
 	for name, svc := range services {

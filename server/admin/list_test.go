@@ -142,6 +142,7 @@ func TestListDecisions(t *testing.T) {
 		PrincipalKind: int16(policy.PrincipalUser), TenantID: tenant, PrincipalID: "p-3", ClientID: "c", TokenID: "t", API: "orders", Route: "list",
 		Template: "/orders", Method: "GET", Host: "orders.example", RawPath: "/x", Permissions: []string{"orders.read"}, Resource: "42",
 		Grants: []string{"g-1"}, Door: "check", PEP: "envoy", Took: 1500 * time.Microsecond, RequestID: "r-1",
+		AgentParent: "a-1", AgentFacets: "actor 11; subject 13",
 	}
 	if err := s.AppendDecisions(ctx, ds); err != nil {
 		t.Fatal(err)
@@ -191,7 +192,7 @@ func TestListDecisions(t *testing.T) {
 		got.GetHost() != "orders.example" || got.GetRawPath() != "/x" || !slices.Equal(got.GetPermissions(), []string{"orders.read"}) ||
 		got.GetResource() != "42" || !slices.Equal(got.GetGrants(), []string{"g-1"}) || got.GetDoor() != "check" || got.GetPep() != "envoy" ||
 		got.GetTook().AsDuration() != 1500*time.Microsecond || got.GetRequestId() != "r-1" || got.GetTenantId() != tenant || got.GetPrincipalId() != "p-3" ||
-		got.GetApi() != "orders" || got.GetEffect() != verdictv1.Effect_EFFECT_ALLOW {
+		got.GetApi() != "orders" || got.GetAgentParent() != "a-1" || got.GetAgentFacets() != "actor 11; subject 13" || got.GetEffect() != verdictv1.Effect_EFFECT_ALLOW {
 		t.Errorf("record %v", got)
 	}
 

@@ -12,10 +12,11 @@ import (
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/revocation"
 	"github.com/verdict-authz/verdict/server/snapshot"
 )
 
-// What SystemService asks for status: a snapshot.Follower, an audit.Recorder and an entra.Verifier.
+// What SystemService asks for status: a snapshot.Follower, an audit.Recorder, an entra.Verifier and a revocation.Feed.
 type (
 	// PolicyStatus tells how the policy is.
 	PolicyStatus interface {
@@ -24,6 +25,11 @@ type (
 	}
 	// AuditStatus tells how recording is.
 	AuditStatus interface{ Stats() audit.Stats }
+	// RevocationStatus tells how the revocations are.
+	RevocationStatus interface {
+		Status() revocation.Status
+		Stale(now time.Time) bool
+	}
 	// KeyStatus tells how the keys of the issuers are.
 	KeyStatus interface{ Status() []entra.KeyStatus }
 )
@@ -33,21 +39,35 @@ type SystemConfig struct {
 	Version   string           // of the binary
 	StartedAt time.Time        // zero means the time of NewSystemService
 	Now       func() time.Time // nil means time.Now
+	// Directories tells how the sources of groups are; nil: there are none.
+	Directories func() []DirectoryState
+	// Problems are further ones, one sentence each, with what to do; nil: none.
+	Problems func() []string
+}
+
+// DirectoryState is how one source of groups is. Fields are those of verdict.v1.DirectoryStatus.
+type DirectoryState struct {
+	Source      string
+	TenantID    string
+	SucceededAt time.Time
+	Failures    uint64
+	Problem     string
 }
 
 // SystemService is verdict.v1.SystemService.
 type SystemService struct {
 	verdictv1.UnimplementedSystemServiceServer
-	policy PolicyStatus
-	audit  AuditStatus
-	keys   KeyStatus
-	cfg    SystemConfig
+	policy  PolicyStatus
+	audit   AuditStatus
+	keys    KeyStatus
+	revoked RevocationStatus
+	cfg     SystemConfig
 }
 
 // NewSystemService returns the service.
-func NewSystemService(p PolicyStatus, a AuditStatus, k KeyStatus, cfg SystemConfig) (*SystemService, error) {
-	if p == nil || a == nil || k == nil {
-		return nil, errors.New("system service: policy, audit and key status are needed")
+func NewSystemService(p PolicyStatus, a AuditStatus, k KeyStatus, r RevocationStatus, cfg SystemConfig) (*SystemService, error) {
+	if p == nil || a == nil || k == nil || r == nil {
+		return nil, errors.New("system service: policy, audit, key and revocation status are needed")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -55,18 +75,23 @@ func NewSystemService(p PolicyStatus, a AuditStatus, k KeyStatus, cfg SystemConf
 	if cfg.StartedAt.IsZero() {
 		cfg.StartedAt = cfg.Now()
 	}
-	return &SystemService{policy: p, audit: a, keys: k, cfg: cfg}, nil
+	return &SystemService{policy: p, audit: a, keys: k, revoked: r, cfg: cfg}, nil
 }
 
 // Status reports version, policy revision and what is wrong, if anything.
 func (s *SystemService) Status(context.Context, *verdictv1.StatusRequest) (*verdictv1.StatusResponse, error) {
-	p, a := s.policy.Status(), s.audit.Stats()
+	p, a, r := s.policy.Status(), s.audit.Stats(), s.revoked.Status()
 	resp := &verdictv1.StatusResponse{
 		Version: s.cfg.Version, StartedAt: timestamppb.New(s.cfg.StartedAt),
 		Revision: p.Revision, PolicyCheckedAt: instantProto(p.CheckedAt), RefusedRevision: p.Refused,
-		AuditQueued: a.Queued, AuditLost: a.Lost,
+		AuditQueued: a.Queued, AuditLost: a.Lost, RevocationsCheckedAt: instantProto(r.CheckedAt),
 	}
 	resp.Problems = append(s.policyProblems(p), auditProblems(a)...)
+	resp.Problems = append(resp.Problems, s.revocationProblems(r)...)
+	s.addDirectories(resp)
+	if s.cfg.Problems != nil {
+		resp.Problems = append(resp.Problems, s.cfg.Problems()...)
+	}
 	resp.Issuers = issuers(s.keys.Status())
 	for _, i := range resp.GetIssuers() {
 		if i.GetKeys() == 0 {
@@ -75,6 +100,21 @@ func (s *SystemService) Status(context.Context, *verdictv1.StatusRequest) (*verd
 		}
 	}
 	return resp, nil
+}
+
+func (s *SystemService) addDirectories(resp *verdictv1.StatusResponse) {
+	if s.cfg.Directories == nil {
+		return
+	}
+	for _, d := range s.cfg.Directories() {
+		resp.Directories = append(resp.Directories, &verdictv1.DirectoryStatus{
+			Source: d.Source, TenantId: d.TenantID, SucceededAt: instantProto(d.SucceededAt), Failures: d.Failures, Problem: d.Problem,
+		})
+		if d.Problem != "" {
+			resp.Problems = append(resp.Problems, fmt.Sprintf("groups: %s; callers whose groups it must tell are answered with "+
+				"GROUPS_UNRESOLVED once what is kept is too old", d.Problem))
+		}
+	}
 }
 
 func (s *SystemService) policyProblems(p snapshot.Status) []string {
@@ -94,6 +134,21 @@ func (s *SystemService) policyProblems(p snapshot.Status) []string {
 	return texts
 }
 
+func (s *SystemService) revocationProblems(r revocation.Status) []string {
+	var texts []string
+	if r.Problem != "" {
+		texts = append(texts, fmt.Sprintf("revocations: %s; check the store", r.Problem))
+	}
+	switch {
+	case r.CheckedAt.IsZero():
+		texts = append(texts, "revocations: none were ever loaded, every token is answered with REVOCATION_STALE; wait, or see the problem above")
+	case s.revoked.Stale(s.cfg.Now()):
+		texts = append(texts, fmt.Sprintf("revocations: not known to be current since %s, apis with strict_revocation answer REVOCATION_STALE; "+
+			"bring back what keeps this replica from following", r.CheckedAt.Format(time.RFC3339)))
+	}
+	return texts
+}
+
 func auditProblems(a audit.Stats) []string {
 	var texts []string
 	if !a.FailingSince.IsZero() {
@@ -109,12 +164,14 @@ func auditProblems(a audit.Stats) []string {
 // issuers has one entry a tenant; a tenant may publish keys in several documents.
 func issuers(keys []entra.KeyStatus) []*verdictv1.IssuerStatus {
 	var all []*verdictv1.IssuerStatus
-	byTenant := map[string]*verdictv1.IssuerStatus{}
+	type issuer struct{ provider, tenant string }
+	known := map[issuer]*verdictv1.IssuerStatus{}
 	for _, k := range keys {
-		i := byTenant[k.Tenant]
+		key := issuer{k.Provider, k.Tenant}
+		i := known[key]
 		if i == nil {
-			i = &verdictv1.IssuerStatus{TenantId: k.Tenant}
-			byTenant[k.Tenant] = i
+			i = &verdictv1.IssuerStatus{Provider: k.Provider, TenantId: k.Tenant}
+			known[key] = i
 			all = append(all, i)
 		}
 		i.Keys += uint32(max(k.Keys, 0)) //nolint:gosec // a few

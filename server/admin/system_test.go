@@ -8,33 +8,40 @@ import (
 	"github.com/verdict-authz/verdict/server/admin"
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/revocation"
 	"github.com/verdict-authz/verdict/server/snapshot"
 )
 
 type fakeStatus struct {
-	policy snapshot.Status
-	stale  bool
-	audit  audit.Stats
-	keys   []entra.KeyStatus
+	policy  snapshot.Status
+	stale   bool
+	audit   audit.Stats
+	keys    []entra.KeyStatus
+	revoked revocation.Status
+	old     bool
 }
 
 type (
-	fakePolicy fakeStatus
-	fakeAudit  fakeStatus
-	fakeKeys   fakeStatus
+	fakePolicy  fakeStatus
+	fakeAudit   fakeStatus
+	fakeKeys    fakeStatus
+	fakeRevoked fakeStatus
 )
 
-func (f fakePolicy) Status() snapshot.Status { return f.policy }
-func (f fakePolicy) Stale(time.Time) bool    { return f.stale }
-func (f fakeAudit) Stats() audit.Stats       { return f.audit }
-func (f fakeKeys) Status() []entra.KeyStatus { return f.keys }
+func (f fakePolicy) Status() snapshot.Status    { return f.policy }
+func (f fakePolicy) Stale(time.Time) bool       { return f.stale }
+func (f fakeAudit) Stats() audit.Stats          { return f.audit }
+func (f fakeKeys) Status() []entra.KeyStatus    { return f.keys }
+func (f fakeRevoked) Status() revocation.Status { return f.revoked }
+func (f fakeRevoked) Stale(time.Time) bool      { return f.old }
 
 func TestStatus(t *testing.T) {
 	t0 := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
 	good := fakeStatus{
-		policy: snapshot.Status{Revision: 7, CheckedAt: t0},
-		audit:  audit.Stats{Queued: 3},
-		keys:   []entra.KeyStatus{{Tenant: tenant, FetchedAt: t0, Keys: 4}, {Tenant: tenant, V1: true, FetchedAt: t0.Add(time.Second), Keys: 2}},
+		policy:  snapshot.Status{Revision: 7, CheckedAt: t0},
+		audit:   audit.Stats{Queued: 3},
+		revoked: revocation.Status{CheckedAt: t0},
+		keys:    []entra.KeyStatus{{Tenant: tenant, FetchedAt: t0, Keys: 4}, {Tenant: tenant, V1: true, FetchedAt: t0.Add(time.Second), Keys: 2}},
 	}
 	for name, tc := range map[string]struct {
 		change func(*fakeStatus)
@@ -48,12 +55,15 @@ func TestStatus(t *testing.T) {
 			[]string{"check the store", "POLICY_STALE"}},
 		"audit that fails": {func(f *fakeStatus) { f.audit.FailingSince, f.audit.LastError, f.audit.Lost = t0, "away", 5 },
 			[]string{"3 records wait: away", "5 records are lost"}},
+		"no revocations yet": {func(f *fakeStatus) { f.revoked, f.old = revocation.Status{}, true }, []string{"every token is answered with REVOCATION_STALE"}},
+		"old revocations": {func(f *fakeStatus) { f.revoked.Problem, f.old = "read revocations: away", true },
+			[]string{"read revocations: away; check the store", "strict_revocation"}},
 		"no keys": {func(f *fakeStatus) { f.keys = []entra.KeyStatus{{Tenant: tenant, Problem: "unreachable"}} }, []string{"KEYS_UNAVAILABLE"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := good
 			tc.change(&f)
-			svc, err := admin.NewSystemService(fakePolicy(f), fakeAudit(f), fakeKeys(f), admin.SystemConfig{Version: "v0.1.0", StartedAt: t0})
+			svc, err := admin.NewSystemService(fakePolicy(f), fakeAudit(f), fakeKeys(f), fakeRevoked(f), admin.SystemConfig{Version: "v0.1.0", StartedAt: t0})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,6 +85,9 @@ func TestStatus(t *testing.T) {
 			}
 			if (got.GetPolicyCheckedAt() == nil) != f.policy.CheckedAt.IsZero() {
 				t.Errorf("policy checked at %v", got.GetPolicyCheckedAt())
+			}
+			if (got.GetRevocationsCheckedAt() == nil) != f.revoked.CheckedAt.IsZero() {
+				t.Errorf("revocations checked at %v", got.GetRevocationsCheckedAt())
 			}
 			if len(got.GetIssuers()) != 1 {
 				t.Fatalf("issuers %v, want one a tenant", got.GetIssuers())

@@ -381,7 +381,7 @@ func TestRecordCopiesWhatTheCallerMayUseAgain(t *testing.T) {
 	r, _ := start(t, f, audit.Config{})
 	perms, grants := []string{"orders.read"}, []string{"g-1", "g-2"}
 	d := store.Decision{ID: "a", Permissions: perms, Grants: grants, Host: "orders.example", Method: "GET", RawPath: "/x",
-		Resource: "42", RequestID: "r-1", API: "orders"}
+		Resource: "42", RequestID: "r-1", API: "orders", AgentParent: "a-1", AgentFacets: "actor 11"}
 	want := d
 	want.Permissions, want.Grants = slices.Clone(perms), slices.Clone(grants)
 	if err := r.Record(d); err != nil {

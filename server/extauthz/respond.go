@@ -64,8 +64,8 @@ func removals(set []*corev3.HeaderValueOption) []string {
 
 // denied refuses the request with all that the caller needs to mend it.
 func denied(a *pdp.Answer, verbose bool) *authv3.CheckResponse {
-	rule := status.Of(a.Reason)
 	r := refusal(a, verbose)
+	rule := r.Rule()
 	set := []*corev3.HeaderValueOption{
 		replace("content-type", "application/problem+json"),
 		replace("cache-control", "no-store"),
@@ -109,13 +109,17 @@ func codeOf(rule status.Rule) codes.Code {
 }
 
 func refusal(a *pdp.Answer, verbose bool) status.Refusal {
-	r := status.Refusal{Reason: a.Reason, DecisionID: a.ID, Missing: a.Missing, Scopes: a.Scopes, Verbose: verbose}
+	r := status.Refusal{
+		Reason: a.Reason, DecisionID: a.ID, Missing: a.Missing, Scopes: a.Scopes, Verbose: verbose,
+		AuthContext: a.SignIn.AuthContext, MaxAge: a.SignIn.MaxAge, NotBefore: a.SignIn.NotBefore, Authority: a.SignIn.Authority,
+	}
 	if a.Reason == policy.RequestMalformed || verbose {
 		r.Fault = a.Detail
 	}
 	if a.Caller != nil {
 		p := &a.Caller.Principal
 		r.Kind, r.Name, r.TenantID, r.ObjectID = p.Kind, a.Caller.DisplayName, p.TenantID, p.ObjectID
+		r.CanChallenge = a.Caller.CanChallenge
 	}
 	return r
 }

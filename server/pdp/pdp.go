@@ -13,6 +13,7 @@ import (
 	"github.com/verdict-authz/verdict/server/entra"
 	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/server/request"
+	"github.com/verdict-authz/verdict/server/revocation"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -29,24 +30,46 @@ type Verifier interface {
 	Verify(ctx context.Context, token string, want entra.Expect) (*entra.Token, entra.Refusal)
 }
 
+// Revocations tells which tokens are refused before they expire; *revocation.Feed is one.
+type Revocations interface {
+	// Check returns the revocation that refuses the token, nil for none. known is false while none were ever loaded.
+	Check(t revocation.Facts) (hit *store.Revocation, known bool)
+	// Stale tells whether the revocations in use may be too old for an api that is strict about them.
+	Stale(now time.Time) bool
+}
+
 // Recorder keeps decisions; *audit.Recorder is one. An error means that the decision must not be given.
 type Recorder interface {
 	Record(d store.Decision) error
 }
 
+// Observer is told of every answer, after it was recorded; *metrics.Registry is one. It must not wait.
+type Observer interface {
+	Observe(door string, effect policy.Effect, reason policy.Reason, took time.Duration)
+}
+
 // Config tunes a PDP. The zero value is usable.
 type Config struct {
 	Now func() time.Time // nil means time.Now
+	// Authorities are where users of a provider sign in, by the provider's name, such as https://login.microsoftonline.com.
+	// A provider that is not there has no claims challenges.
+	Authorities map[string]string
+	Observer    Observer // nil: nobody is told
+	Groups      Groups   // nil: what tokens list; groups that do not fit in a token are unresolved
 }
 
 // PDP decides. It is safe for concurrent use.
 type PDP struct {
-	policy   Policy
-	verifier Verifier
-	recorder Recorder
-	log      *slog.Logger
-	now      func() time.Time
-	scratch  sync.Pool // of *scratch
+	policy      Policy
+	verifier    Verifier
+	revocations Revocations
+	authorities map[string]string
+	recorder    Recorder
+	observer    Observer // nil: none
+	groups      Groups   // nil: none
+	log         *slog.Logger
+	now         func() time.Time
+	scratch     sync.Pool // of *scratch
 }
 
 // scratch is what one decision needs and the next can reuse.
@@ -58,14 +81,14 @@ type scratch struct {
 }
 
 // New returns a PDP over its collaborators, all required.
-func New(p Policy, v Verifier, r Recorder, log *slog.Logger, cfg Config) (*PDP, error) {
-	if p == nil || v == nil || r == nil || log == nil {
-		return nil, errors.New("pdp: policy, verifier, recorder and log are required")
+func New(p Policy, v Verifier, rev Revocations, r Recorder, log *slog.Logger, cfg Config) (*PDP, error) {
+	if p == nil || v == nil || rev == nil || r == nil || log == nil {
+		return nil, errors.New("pdp: policy, verifier, revocations, recorder and log are required")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &PDP{policy: p, verifier: v, recorder: r, log: log, now: cfg.Now}
+	d := &PDP{policy: p, verifier: v, revocations: rev, recorder: r, observer: cfg.Observer, groups: cfg.Groups, log: log, now: cfg.Now, authorities: cfg.Authorities}
 	d.scratch.New = func() any { return new(scratch) }
 	return d, nil
 }
@@ -118,6 +141,9 @@ func (p *PDP) answer(ctx context.Context, q *Question, decide func(context.Conte
 			a = Answer{ID: a.ID, At: a.At, Reason: policy.Internal}
 		}
 		p.keep(q, s, &a, p.now().Sub(began))
+		if p.observer != nil {
+			p.observer.Observe(q.Door, a.Effect, a.Reason, p.now().Sub(began))
+		}
 		p.scratch.Put(s)
 	}()
 	ctx, cancel, ok := budget(ctx)

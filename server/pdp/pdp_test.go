@@ -120,7 +120,7 @@ func compile(t *testing.T, revision uint64) *policy.Snapshot {
 
 func newPDP(t *testing.T, s *source, r *recorder) *pdp.PDP {
 	t.Helper()
-	p, err := pdp.New(s, &verifier{}, r, slog.New(slog.DiscardHandler), pdp.Config{Now: func() time.Time { return now }})
+	p, err := pdp.New(s, &verifier{}, &revocations{}, r, slog.New(slog.DiscardHandler), pdp.Config{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

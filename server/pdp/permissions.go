@@ -33,7 +33,7 @@ func (p *PDP) list(ctx context.Context, q *Question, s *scratch, a *Answer) (hel
 		return nil, nil
 	}
 	a.API = q.API
-	token, ok := p.known(ctx, q, s, api, a)
+	token, ok := p.known(ctx, q, s, &target{api: api}, a)
 	if !ok {
 		return nil, nil
 	}

@@ -30,7 +30,7 @@ type Answer struct {
 	At       time.Time
 	Effect   policy.Effect
 	Reason   policy.Reason
-	Detail   string // which check failed, for the record and verbose callers; from fixed texts
+	Detail   string // which check failed, for the record and verbose callers; fixed texts and ids of our own
 	Revision uint64 // 0: no policy
 
 	Caller      *entra.Token // proven caller; nil: nobody was proven
@@ -41,9 +41,19 @@ type Answer struct {
 	Grants      []string // that decided
 	Missing     []string // that the caller lacks
 	Scopes      []string // of which one would carry what is missing
+	SignIn      SignIn   // what would have to be different about the caller's sign-in; zero: nothing
+
 	// Until is the instant up to which the same question has the same answer as far as time alone goes; zero when the
 	// answer holds for this one question only.
 	Until time.Time
+}
+
+// SignIn is what a new sign-in must meet, where the caller's was not enough.
+type SignIn struct {
+	AuthContext string        // must be among its authentication contexts; "": none is asked for
+	MaxAge      time.Duration // longest time since the user signed in, whole seconds; 0: any
+	NotBefore   time.Time     // tokens issued up to this second are refused; zero: none are
+	Authority   string        // where claims challenges send the user, such as https://login.microsoftonline.com; "": nowhere
 }
 
 // Allowed says whether the caller may.

@@ -22,6 +22,7 @@ func (p *PDP) keep(q *Question, s *scratch, a *Answer, took time.Duration) {
 		d.PrincipalKind = int16(c.Principal.Kind)
 		d.TenantID, d.PrincipalID, d.ClientID = c.Principal.TenantID, c.Principal.ObjectID, c.Principal.ClientID
 		d.TokenID = c.TokenID
+		d.AgentParent, d.AgentFacets = c.Agent.Parent, agentFacets(&c.Agent)
 	}
 	if q.HTTP != nil {
 		describe(q.HTTP, s, a, &d)

@@ -47,7 +47,7 @@ func (p *PDP) walk(ctx context.Context, q *Question, pin *pinned, s *scratch, a 
 		a.Effect, a.Reason = policy.Allow, policy.AllowedPublic
 		return
 	}
-	token, ok := p.known(ctx, q, s, t.api, a)
+	token, ok := p.known(ctx, q, s, &t, a)
 	if !ok {
 		return
 	}
@@ -151,28 +151,29 @@ func (t *target) public() bool {
 	return true
 }
 
-// known proves the caller and makes sure that its groups are known.
-func (p *PDP) known(ctx context.Context, q *Question, s *scratch, api *policy.CompiledAPI, a *Answer) (*entra.Token, bool) {
-	token, ok := p.prove(ctx, q, s, api, a)
+// known proves the caller, whose token must not be revoked and whose sign-in must do for the routes, and makes sure that
+// its groups are known.
+func (p *PDP) known(ctx context.Context, q *Question, s *scratch, t *target, a *Answer) (*entra.Token, bool) {
+	token, ok := p.prove(ctx, q, s, t, a)
 	if !ok {
 		return nil, false
 	}
 	a.Caller = token
-	if token.Overage { // the claim is a pointer, never followed
-		a.deny(policy.GroupsUnresolved, "groups: not in the token")
+	if p.revoked(token, t.api, a) || p.mustStepUp(token, t, a) {
 		return nil, false
 	}
-	return token, true
+	return p.expand(ctx, token, t.needsFreshGroups(q.Permission), a)
 }
 
 // prove takes the one credential of the question and has it verified for the api.
-func (p *PDP) prove(ctx context.Context, q *Question, s *scratch, api *policy.CompiledAPI, a *Answer) (*entra.Token, bool) {
+func (p *PDP) prove(ctx context.Context, q *Question, s *scratch, t *target, a *Answer) (*entra.Token, bool) {
 	bare, refusal := credential(q, s)
 	if refusal.OK() {
-		f := api.Facts()
+		f := t.api.Facts()
 		var token *entra.Token
 		token, refusal = p.verifier.Verify(ctx, bare, entra.Expect{
 			Audiences: f.Audiences, Clients: f.AllowedClients, AllowAppsWithoutRoles: f.AllowAppsWithoutRoles,
+			DenyGuests: f.DenyGuests, ConfidentialClient: t.confidential(),
 		})
 		if refusal.OK() && token != nil {
 			return token, true
@@ -228,6 +229,7 @@ func evaluate(q *Question, snap *policy.Snapshot, t target, token *entra.Token, 
 		if !a.Allowed() {
 			return
 		}
+		a.endsWith(token, r)
 	}
 }
 

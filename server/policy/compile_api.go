@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/verdict-authz/verdict/server/request"
 )
@@ -52,6 +53,7 @@ func cloneAPI(a *API) API {
 	n.Audiences = slices.Clone(a.Audiences)
 	n.Hosts = slices.Clone(a.Hosts)
 	n.Permissions = slices.Clone(a.Permissions)
+	n.Privileged = slices.Clone(a.Privileged)
 	n.AllowedClients = slices.Clone(a.AllowedClients)
 	n.Scopes = slices.Clone(a.Scopes)
 	for i := range n.Scopes {
@@ -90,8 +92,8 @@ func (c *change) checkAPI(a *API) {
 	}
 	c.atMost(fact, "allowed_clients", len(a.AllowedClients), maxAllowedClients)
 	for i, client := range a.AllowedClients {
-		if !isGUID(client) {
-			c.add(fact, item("allowed_clients", i), "%q is not a client id; write a GUID, lower case with hyphens", clip(client))
+		if !isClientID(client) {
+			c.add(fact, item("allowed_clients", i), "%q is not a client id; write a GUID in lower case with hyphens, or the id of a provider's client", clip(client))
 		}
 	}
 	c.unique(fact, "allowed_clients", a.AllowedClients)
@@ -136,7 +138,15 @@ func (c *change) declare(dr *draft) *vocabulary {
 		good = append(good, name)
 	}
 	slices.Sort(good)
-	return old.with(slices.Compact(good))
+	next := old.with(slices.Compact(good))
+	for i, name := range dr.facts.Privileged {
+		if p := next.byName[name]; p != nil {
+			p.privileged = true
+			continue
+		}
+		c.add(fact, item("privileged", i), "%q is not among the permissions of the api", clip(name))
+	}
+	return next
 }
 
 // caps compiles the scope and actor rules. Rules for the same scope add up; rules for the same client each cap it.
@@ -166,8 +176,8 @@ func (c *change) caps(dr *draft, shape *apiShape) {
 	}
 	shape.actors = make(map[string]permissionSet, len(a.Actors))
 	for i, rule := range a.Actors {
-		if !isGUID(rule.ClientID) {
-			c.add(fact, item("actors", i)+".client_id", "%q is not a client id; write a GUID, lower case with hyphens",
+		if !isClientID(rule.ClientID) {
+			c.add(fact, item("actors", i)+".client_id", "%q is not a client id; write a GUID in lower case with hyphens, or the id of a provider's client",
 				clip(rule.ClientID))
 		}
 		field := item("actors", i) + ".permissions"
@@ -221,4 +231,10 @@ func (c *change) undeclared(fact, field, api string, v *vocabulary, text string)
 		return
 	}
 	c.add(fact, field, "%q matches no permission of api %s; declare it in the api or correct the name", text, api)
+}
+
+// isClientID says whether s can be the id of a client: a GUID of Entra, or whatever another provider calls its clients. A
+// GUID in capitals would match nothing.
+func isClientID(s string) bool {
+	return isGUID(s) || IsForeignID(s) && !isGUID(strings.ToLower(s))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/verdict-authz/verdict/server/request"
 )
@@ -12,6 +13,7 @@ import (
 const (
 	maxRoutePermissions = 32
 	maxUpgradeLen       = 32
+	maxTokenAge         = 24 * time.Hour
 )
 
 // takeRoutes changes the lists of routes in the drafts.
@@ -118,7 +120,9 @@ func (c *change) route(api string, v *vocabulary, f *Route, t *template) *Compil
 	if f.Requirement == RequirePublic && f.Condition != "" {
 		c.add(fact, "condition", "a public route asks nothing of the caller; remove the condition or require authenticated")
 	}
+	c.signIn(fact, f)
 	r.permissions = c.required(fact, api, v, f)
+	r.freshGroups = slices.ContainsFunc(r.permissions, func(p *permission) bool { return p.privileged })
 	var err error
 	if r.condition, err = c.to.conditions.compile(f.Condition, c.compiler); err != nil {
 		c.add(fact, "condition", "%v", err)
@@ -128,6 +132,36 @@ func (c *change) route(api string, v *vocabulary, f *Route, t *template) *Compil
 			clip(f.Upgrade), maxUpgradeLen)
 	}
 	return r
+}
+
+// signIn checks what a route asks of the sign-in behind the token.
+func (c *change) signIn(fact string, f *Route) {
+	if f.Requirement == RequirePublic {
+		for field, set := range map[string]bool{
+			"max_token_age": f.MaxTokenAge != 0, "auth_context": f.AuthContext != "", "confidential_client": f.ConfidentialClient,
+		} {
+			if set {
+				c.add(fact, field, "a public route asks nothing of the caller; remove it or require authenticated")
+			}
+		}
+	}
+	if f.MaxTokenAge < 0 || f.MaxTokenAge > maxTokenAge || f.MaxTokenAge%time.Second != 0 {
+		c.add(fact, "max_token_age", "%s is not a whole number of seconds up to %d", f.MaxTokenAge, int(maxTokenAge.Seconds()))
+	}
+	if !isAuthContext(f.AuthContext) {
+		c.add(fact, "auth_context", "%q: an authentication context is c1 to c99", clip(f.AuthContext))
+	}
+}
+
+// isAuthContext says whether s is empty or the id of an authentication context of Entra.
+func isAuthContext(s string) bool {
+	switch len(s) {
+	case 0:
+		return true
+	case 2, 3:
+		return s[0] == 'c' && s[1] >= '1' && s[1] <= '9' && (len(s) == 2 || s[2] >= '0' && s[2] <= '9')
+	}
+	return false
 }
 
 // methods reads the methods of a route as bits.

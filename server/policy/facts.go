@@ -27,11 +27,14 @@ type API struct {
 	Audiences             []string
 	Hosts                 []string // canonical, exact
 	Permissions           []string // declared names
+	Privileged            []string // those of them for which the groups in a token are not fresh enough
 	Scopes                []ScopeRule
 	Actors                []ActorRule
 	AllowedClients        []string
 	AllowAppsWithoutRoles bool
 	RequireSNIMatch       bool
+	DenyGuests            bool
+	StrictRevocation      bool
 }
 
 // ScopeRule says which permissions a delegated scope may carry.
@@ -71,6 +74,11 @@ type Route struct {
 	Permissions []string // of RequireAllOf and RequireAnyOf
 	Condition   string   // CEL; empty: none
 	Upgrade     string   // empty: none
+
+	// What the sign-in behind the token must have been, for routes that are not public.
+	MaxTokenAge        time.Duration // since the user signed in, whole seconds; 0: any
+	AuthContext        string        // such as c1; empty: none
+	ConfidentialClient bool
 }
 
 // Grant gives or forbids permissions to a subject. Fields and limits are those of verdict.v1.Grant.

@@ -115,8 +115,8 @@ func (t *grantTable) lookup(hash uint64, kind SubjectKind, scope, id string) (Su
 // fingerprint takes other bits than those that choose cell and slot.
 func fingerprint(hash uint64) uint32 { return uint32(hash >> 16) } //nolint:gosec // the cut is meant
 
-// isSubject compares without putting the parts together. No part of a well-formed text holds a slash, so the parts of
-// another subject cannot fit.
+// isSubject compares without putting the parts together. No scope of a well-formed text holds a slash, so the first one
+// ends it; nor does the tenant of a principal.
 func isSubject(text string, kind SubjectKind, scope, id string) bool {
 	word := subjectWords[kind]
 	if len(text) < len(word) || text[:len(word)] != word {

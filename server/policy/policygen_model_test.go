@@ -97,9 +97,23 @@ func (g generator) patterns(declared []string, least, most int) []string {
 // subject is one that a grant of the api may name.
 func (g generator) subject(api string) string {
 	tenant, id := g.oneOf(tenants), g.oneOf(guids)
+	if g.chance(25) {
+		return g.otherSubject()
+	}
 	return pick(g, []string{
 		"user:" + tenant + "/" + id, "app:" + tenant + "/" + id, "group:" + tenant + "/" + id, "group:" + tenant + "/" + id,
 		"approle:" + api + "/" + g.oneOf(roles), "wid:" + id, "tenant:" + tenant,
+	})
+}
+
+// otherSubject is one of a provider without tenants, or of Active Directory. Ids are chosen so that a slash at another
+// place, or one more, makes another subject.
+func (g generator) otherSubject() string {
+	id := g.oneOf([]string{"a", "b", "a/b", "okta/a", "Domain Users", "user:a", guids[0], "Zoë"})
+	return pick(g, []string{
+		"user:okta/" + id, "app:okta/" + id, "group:okta/" + id, "group:okta.b/" + id, "tenant:okta", "tenant:okta.b",
+		"group:" + g.oneOf(tenants) + "/S-1-5-21-7-512", "user:" + g.oneOf(tenants) + "/S-1-5-18",
+		"group:" + g.oneOf(tenants) + "/cn=a/b,dc=x",
 	})
 }
 

@@ -46,6 +46,7 @@ type CompiledRoute struct {
 	params      []string
 	permissions []*permission
 	condition   *condition // nil: none
+	freshGroups bool
 }
 
 // Revision is the revision of the policy.
@@ -104,6 +105,12 @@ func (a *CompiledAPI) Permissions() []string {
 // HasPermission says whether the api declares a permission.
 func (a *CompiledAPI) HasPermission(name string) bool { return a.vocabulary.byName[name] != nil }
 
+// NeedsFreshGroups says whether groups in a token are not fresh enough for a permission.
+func (a *CompiledAPI) NeedsFreshGroups(name string) bool {
+	p := a.vocabulary.byName[name]
+	return p != nil && p.privileged
+}
+
 // ScopesFor appends to into the delegated scopes that would carry a permission, in order of declaration.
 func (a *CompiledAPI) ScopesFor(name string, into []string) []string {
 	p := a.vocabulary.byName[name]
@@ -136,6 +143,9 @@ func (a *CompiledAPI) Match(m request.Method, path string, p *Params) *CompiledR
 
 // Facts is what the route was compiled from.
 func (r *CompiledRoute) Facts() *Route { return &r.facts }
+
+// NeedsFreshGroups says whether groups in a token are not fresh enough for one of the route's permissions.
+func (r *CompiledRoute) NeedsFreshGroups() bool { return r.freshGroups }
 
 // ID is the id of the route in its api.
 func (r *CompiledRoute) ID() string { return r.facts.ID }

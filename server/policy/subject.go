@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // SubjectKind is what a grant's subject is.
@@ -11,12 +13,12 @@ type SubjectKind uint8
 // The kinds of subjects. The zero kind is none.
 const (
 	SubjectUnknown SubjectKind = iota
-	Group                      // group:{tid}/{oid}
-	User                       // user:{tid}/{oid}
-	App                        // app:{tid}/{oid or client id}
+	Group                      // group:{tid}/{oid, SID or DN}, group:{provider}/{id}
+	User                       // user:{tid}/{oid, SID or DN}, user:{provider}/{id}
+	App                        // app:{tid}/{oid or client id}, app:{provider}/{id}
 	AppRole                    // approle:{api}/{value}
 	WID                        // wid:{template id of a directory role}
-	Tenant                     // tenant:{tid}
+	Tenant                     // tenant:{tid}, tenant:{provider}
 )
 
 // subjectWords holds the word of each kind with its colon.
@@ -29,9 +31,16 @@ var subjectWords = [...]string{
 	Tenant:  "tenant:",
 }
 
-const maxRoleValue = 120
+// The longest texts, in characters.
+const (
+	maxRoleValue = 120
+	maxSlug      = 63
+	maxForeignID = 200
+	maxDN        = 300
+)
 
-// Subject is whom a grant concerns. Scope is the tenant id, for AppRole the api id, and empty for WID and Tenant.
+// Subject is whom a grant concerns. Scope is the tenant: a GUID, or the name of a provider that has no tenants (IsSlug).
+// For AppRole it is the api id, and it is empty for WID and Tenant. No scope holds a slash; an id of a provider may.
 type Subject struct {
 	Kind  SubjectKind
 	Scope string
@@ -49,7 +58,8 @@ func (s Subject) String() string {
 	return subjectWords[s.Kind] + s.Scope + "/" + s.ID
 }
 
-// ParseSubject reads a subject in its only spelling: GUIDs are lower case with hyphens. Its errors are ErrInvalid.
+// ParseSubject reads a subject in its only spelling: GUIDs are lower case with hyphens, everything else is compared byte
+// for byte. Its errors are ErrInvalid.
 func ParseSubject(text string) (Subject, error) {
 	s, wrong := parseSubject(text)
 	if wrong != "" {
@@ -67,10 +77,12 @@ func parseSubject(text string) (s Subject, wrong string) {
 	if s.Kind == SubjectUnknown {
 		return s, "begin with one of group:, user:, app:, approle:, wid:, tenant:"
 	}
-	if s.Kind == WID || s.Kind == Tenant {
-		if !isGUID(rest) {
-			return s, "what follows " + subjectWords[s.Kind] + " must be a GUID, lower case with hyphens"
-		}
+	switch {
+	case s.Kind == WID && !isGUID(rest):
+		return s, "what follows wid: must be a GUID, lower case with hyphens"
+	case s.Kind == Tenant && !isGUID(rest) && !IsSlug(rest):
+		return s, "what follows tenant: must be a GUID, lower case with hyphens, or the name of a provider"
+	case s.Kind == WID, s.Kind == Tenant:
 		s.ID = rest
 		return s, ""
 	}
@@ -86,12 +98,59 @@ func parseSubject(text string) (s Subject, wrong string) {
 		return s, fmt.Sprintf("the role value must be 1 to %d printable ASCII characters without spaces and /", maxRoleValue)
 	case s.Kind == AppRole:
 		return s, ""
+	case IsSlug(s.Scope):
+		if !IsForeignID(s.ID) {
+			return s, fmt.Sprintf("the id after / must be 1 to %d printable characters", maxForeignID)
+		}
+		return s, ""
 	case !isGUID(s.Scope):
-		return s, "the tenant id must be a GUID, lower case with hyphens"
-	case !isGUID(s.ID):
+		return s, "the tenant must be a GUID, lower case with hyphens, or the name of a provider"
+	case isGUID(s.ID), s.Kind != App && (IsSID(s.ID) || isDN(s.ID)):
+		return s, ""
+	case s.Kind == App:
 		return s, "the id after / must be a GUID, lower case with hyphens"
 	}
-	return s, ""
+	return s, "the id after / must be a GUID, lower case with hyphens, or of Active Directory a SID or a distinguished name"
+}
+
+// IsSlug says whether s can name a provider without tenants, in the place of a tenant id: 1 to 63 of a-z, 0-9, - and .,
+// beginning with a letter. A GUID never is one.
+func IsSlug(s string) bool {
+	if s == "" || len(s) > maxSlug || s[0] < 'a' || s[0] > 'z' || isGUID(s) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// IsForeignID says whether s can be an id of a provider without tenants: 1 to 200 printable characters, of spaces only
+// U+0020.
+func IsForeignID(s string) bool { return isPrintable(s, maxForeignID) }
+
+// IsSID says whether s is a security identifier of Active Directory, as S-1-5-21-1004336348-1177238915-682003330-512.
+func IsSID(s string) bool {
+	rest, found := strings.CutPrefix(s, "S-1-5-")
+	parts := 0
+	for part := range strings.SplitSeq(rest, "-") {
+		if parts++; part == "" || len(part) > 10 || len(part) > 1 && part[0] == '0' || strings.Trim(part, "0123456789") != "" {
+			return false
+		}
+	}
+	return found && parts <= 15
+}
+
+// isDN says whether s may be a distinguished name. What is in it is the directory's business.
+func isDN(s string) bool { return strings.IndexByte(s, '=') > 0 && isPrintable(s, maxDN) }
+
+func isPrintable(s string, most int) bool {
+	if s == "" || len(s) > most*utf8.UTFMax || !utf8.ValidString(s) || utf8.RuneCountInString(s) > most {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
 }
 
 func subjectKind(word string) SubjectKind {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/verdict-authz/verdict/server/policy"
 )
@@ -17,9 +18,14 @@ var (
 	grantID      = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	permission   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*([.][a-z0-9][a-z0-9_-]*){0,7}$`)
 	wildcard     = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*([.][a-z0-9][a-z0-9_-]*){0,7}[.][*]$`)
+	foreignID    = regexp.MustCompile(`^[\pL\pM\pN\pP\pS ]{1,200}$`)
 	guidOnly     = regexp.MustCompile(`^` + guidForm + `$`)
 	subjectOfTwo = regexp.MustCompile(`^(user|app|group):` + guidForm + `/` + guidForm + `$`)
 	subjectOfOne = regexp.MustCompile(`^(wid|tenant):` + guidForm + `$`)
+	subjectOfSID = regexp.MustCompile(`^(user|group):` + guidForm + `/S-1-5(-(0|[1-9][0-9]{0,9})){1,15}$`)
+	subjectOfDN  = regexp.MustCompile(`^(user|group):` + guidForm + `/([\pL\pM\pN\pP\pS ]{1,300})$`)
+	subjectOfIDP = regexp.MustCompile(`^(?:user|app|group):([a-z][a-z0-9.-]{0,62})/[\pL\pM\pN\pP\pS ]{1,200}$`)
+	tenantOfIDP  = regexp.MustCompile(`^tenant:([a-z][a-z0-9.-]{0,62})$`)
 	subjectRole  = regexp.MustCompile(`^approle:([a-z][a-z0-9-]{0,62})/([!-.0-~]{1,120})$`)
 	plainHost    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 	methods      = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -101,7 +107,7 @@ func (f faults) api(a policy.API) {
 		f.patterns(fact, rule.Permissions, a.Permissions)
 	}
 	for _, rule := range a.Actors {
-		f.require(guidOnly.MatchString(rule.ClientID), fact, "a client id is malformed")
+		f.require(clientID(rule.ClientID), fact, "a client id is malformed")
 		f.patterns(fact, rule.Permissions, a.Permissions)
 	}
 }
@@ -160,7 +166,26 @@ func (f faults) grant(g policy.Grant, declared []string) {
 		f.require(role[1] == g.API, fact, "it names a role of another api")
 		return
 	}
-	f.require(subjectOfTwo.MatchString(g.Subject) || subjectOfOne.MatchString(g.Subject), fact, "its subject is malformed")
+	f.require(wellFormedSubject(g.Subject), fact, "its subject is malformed")
+}
+
+// wellFormedSubject says whether a grant may name the subject, which is no role.
+func wellFormedSubject(text string) bool {
+	if subjectOfTwo.MatchString(text) || subjectOfOne.MatchString(text) || subjectOfSID.MatchString(text) {
+		return true
+	}
+	if !utf8.ValidString(text) || strings.ContainsRune(text, utf8.RuneError) {
+		return false
+	}
+	if dn := subjectOfDN.FindStringSubmatch(text); dn != nil {
+		return strings.Index(dn[2], "=") > 0
+	}
+	for _, form := range []*regexp.Regexp{subjectOfIDP, tenantOfIDP} {
+		if parts := form.FindStringSubmatch(text); parts != nil {
+			return !guidOnly.MatchString(parts[len(parts)-1]) // a GUID is a tenant
+		}
+	}
+	return false
 }
 
 func (f faults) condition(fact, source string) {
@@ -179,4 +204,9 @@ func (f faults) String() string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, "; ")
+}
+
+// clientID: a GUID as Entra writes it, or what another provider may call a client, which is not a GUID in capitals.
+func clientID(id string) bool {
+	return guidOnly.MatchString(id) || foreignID.MatchString(id) && !guidOnly.MatchString(strings.ToLower(id))
 }

@@ -20,7 +20,9 @@ type permission struct {
 	name     string
 	patterns [maxWords]uint32 // the numbers of those that match it
 	n        uint8            // how many
-	index    uint32           // in vocabulary.permissions
+	// privileged says that the groups in a token are not fresh enough to carry it.
+	privileged bool
+	index      uint32 // in vocabulary.permissions
 }
 
 // named says whether the pattern matches p.

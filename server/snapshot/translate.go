@@ -78,11 +78,18 @@ func (t *translation) problem(fact, field, format string, args ...any) {
 }
 
 func (t *translation) api(a store.API) policy.API {
+	var privileged []string
+	for _, p := range a.Permissions {
+		if p.Privileged {
+			privileged = append(privileged, p.Name)
+		}
+	}
 	return policy.API{
 		ID:          a.ID,
 		Audiences:   a.Audiences,
 		Hosts:       a.Hosts,
 		Permissions: convert(a.Permissions, func(p store.Permission) string { return p.Name }),
+		Privileged:  privileged,
 		Scopes: convert(a.Scopes, func(s store.ScopeRule) policy.ScopeRule {
 			return policy.ScopeRule{Scope: s.Scope, Permissions: s.Permissions}
 		}),
@@ -92,6 +99,8 @@ func (t *translation) api(a store.API) policy.API {
 		AllowedClients:        a.AllowedClients,
 		AllowAppsWithoutRoles: a.AllowAppsWithoutRoles,
 		RequireSNIMatch:       a.RequireSNIMatch,
+		DenyGuests:            a.DenyGuests,
+		StrictRevocation:      a.StrictRevocation,
 	}
 }
 
@@ -111,6 +120,7 @@ func (t *translation) route(r store.Route) policy.Route {
 	return policy.Route{
 		API: r.API, ID: r.ID, Methods: r.Methods, Template: r.Template, Requirement: requirement,
 		Permissions: r.Permissions, Condition: r.Condition, Upgrade: r.Upgrade,
+		MaxTokenAge: r.MaxTokenAge, AuthContext: r.AuthContext, ConfidentialClient: r.ConfidentialClient,
 	}
 }
 

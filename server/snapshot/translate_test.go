@@ -17,14 +17,15 @@ func TestEveryFieldIsTranslated(t *testing.T) {
 		From: 6, To: 7,
 		APIs: []store.API{{
 			ID: "orders", DisplayName: "Orders", Audiences: []string{"aud"}, Hosts: []string{"orders.example"},
-			Permissions:    []store.Permission{{Name: "orders.read", Description: "Read"}},
+			Permissions:    []store.Permission{{Name: "orders.read", Description: "Read"}, {Name: "orders.purge", Privileged: true}},
 			Scopes:         []store.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.*"}}},
 			Actors:         []store.ActorRule{{ClientID: "c", Permissions: []string{"orders.read"}}},
-			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, Revision: 7,
+			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true, Revision: 7,
 		}},
 		Routes: []store.Route{
 			{API: "orders", ID: "list", Methods: []string{"GET"}, Template: "/orders", Requirement: store.AnyOf,
-				Permissions: []string{"orders.read"}, Condition: "true", Upgrade: "websocket", Revision: 7},
+				Permissions: []string{"orders.read"}, Condition: "true", Upgrade: "websocket",
+				MaxTokenAge: time.Minute, AuthContext: "c7", ConfidentialClient: true, Revision: 7},
 			{API: "orders", ID: "health", Requirement: store.Public},
 			{API: "orders", ID: "me", Requirement: store.Authenticated},
 			{API: "orders", ID: "all", Requirement: store.AllOf},
@@ -39,14 +40,16 @@ func TestEveryFieldIsTranslated(t *testing.T) {
 	want := policy.Delta{
 		Revision: 7,
 		PutAPIs: []policy.API{{
-			ID: "orders", Audiences: []string{"aud"}, Hosts: []string{"orders.example"}, Permissions: []string{"orders.read"},
+			ID: "orders", Audiences: []string{"aud"}, Hosts: []string{"orders.example"}, Permissions: []string{"orders.read", "orders.purge"},
+			Privileged:     []string{"orders.purge"},
 			Scopes:         []policy.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.*"}}},
 			Actors:         []policy.ActorRule{{ClientID: "c", Permissions: []string{"orders.read"}}},
-			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true,
+			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true,
 		}},
 		PutRoutes: []policy.Route{
 			{API: "orders", ID: "list", Methods: []string{"GET"}, Template: "/orders", Requirement: policy.RequireAnyOf,
-				Permissions: []string{"orders.read"}, Condition: "true", Upgrade: "websocket"},
+				Permissions: []string{"orders.read"}, Condition: "true", Upgrade: "websocket",
+				MaxTokenAge: time.Minute, AuthContext: "c7", ConfidentialClient: true},
 			{API: "orders", ID: "health", Requirement: policy.RequirePublic},
 			{API: "orders", ID: "me", Requirement: policy.RequireAuthenticated},
 			{API: "orders", ID: "all", Requirement: policy.RequireAllOf},

@@ -2,7 +2,9 @@ package status
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/verdict-authz/verdict/server/policy"
 )
@@ -22,6 +24,38 @@ type Refusal struct {
 	Scopes     []string // scopes of which one would do
 	Fault      string   // what was not canonical; "" otherwise
 	Verbose    bool     // tell the exact reason of token failures
+
+	// What a new sign-in must meet, for challenges.
+	AuthContext  string        // "": no context is asked for
+	MaxAge       time.Duration // whole seconds; 0: any
+	NotBefore    time.Time     // tokens issued up to this second are revoked; zero: none are
+	CanChallenge bool          // the client understands claims challenges (cp1)
+	Authority    string        // where claims challenges send the user; "": the issuer has none
+}
+
+// Rule is the rule of the refusal: that of its reason, but for a caller that no challenge can help.
+func (r Refusal) Rule() Rule {
+	rule := Of(r.Reason)
+	if rule.challenge == stepUp && !r.canStepUp() {
+		rule.HTTP, rule.challenge = http.StatusForbidden, noChallenge
+		rule.Detail = cannotStepUp
+	}
+	return rule
+}
+
+const cannotStepUp = "This action needs a user's sign-in that this caller cannot renew: an application is no user, " +
+	"and a client must declare that it understands claims challenges (capability cp1)."
+
+// canStepUp says whether a challenge is of use: to a user, and for an authentication context of Entra to a client that
+// understands claims challenges, since nothing else leads to another token there.
+func (r Refusal) canStepUp() bool {
+	switch {
+	case r.Kind != policy.PrincipalUser:
+		return false
+	case r.Reason == policy.AuthContextRequired && r.Authority != "":
+		return r.CanChallenge
+	}
+	return true
 }
 
 // Code is the public code of a reason.
@@ -51,17 +85,22 @@ type problem struct {
 	Principal      *problemPrincipal `json:"principal,omitempty"`
 	Missing        []string          `json:"missing,omitempty"`
 	RequiredScopes []string          `json:"required_scope,omitempty"`
+	RequiredACRs   []string          `json:"required_acrs,omitempty"`
+	MaxAge         int64             `json:"max_age,omitempty"` // seconds
 	Fault          string            `json:"fault,omitempty"`
 }
 
 // Problem is the application/problem+json body of a refusal.
 func Problem(r Refusal) []byte {
-	rule := Of(r.Reason)
+	rule := r.Rule()
 	code := Code(r.Reason, r.Verbose)
 	p := problem{
 		Type: typeBase + strings.ToLower(code), Title: rule.Title, Status: rule.HTTP, Detail: rule.Detail,
 		Code: code, DecisionID: r.DecisionID, Retryable: rule.Retryable,
-		Missing: r.Missing, RequiredScopes: r.Scopes, Fault: r.Fault,
+		Missing: r.Missing, RequiredScopes: r.Scopes, Fault: r.Fault, MaxAge: int64(r.MaxAge / time.Second),
+	}
+	if r.AuthContext != "" {
+		p.RequiredACRs = []string{r.AuthContext}
 	}
 	if r.DecisionID != "" {
 		p.Instance = "urn:uuid:" + r.DecisionID
@@ -74,47 +113,4 @@ func Problem(r Refusal) []byte {
 		return []byte(`{"title":"Refused","status":403}`)
 	}
 	return body
-}
-
-// Challenges are the WWW-Authenticate values of a refusal, each for a header of its own; none for most. Quoted strings hold
-// printable ASCII without `"` and `\`; nothing of the token is in them.
-func Challenges(r Refusal) []string {
-	if c := bearerChallenge(r); c != "" {
-		return []string{c}
-	}
-	return nil
-}
-
-func bearerChallenge(r Refusal) string {
-	rule := Of(r.Reason)
-	const bearer = `Bearer realm="verdict"`
-	switch rule.challenge {
-	case bareChallenge:
-		return bearer
-	case invalidRequest:
-		return bearer + `, error="invalid_request", error_description="` + quotable(rule.Title) + `"`
-	case invalidToken:
-		title := rule.Title
-		if r.Verbose && rule.public != "" {
-			title = r.Reason.String()
-		}
-		return bearer + `, error="invalid_token", error_description="` + quotable(title) + `"`
-	case scopeInsufficent:
-		if len(r.Scopes) == 0 {
-			return bearer + `, error="insufficient_scope"`
-		}
-		return bearer + `, error="insufficient_scope", scope="` + quotable(strings.Join(r.Scopes, " ")) + `"`
-	case noChallenge, stepUp: // step-up challenges are made where the route is known
-	}
-	return ""
-}
-
-// quotable keeps what may stand in a quoted-string without escapes.
-func quotable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return -1
-		}
-		return c
-	}, s)
 }

@@ -247,7 +247,15 @@ type DecisionRecord struct {
 	// Time it took to decide.
 	Took *durationpb.Duration `protobuf:"bytes,23,opt,name=took,proto3" json:"took,omitempty"`
 	// Request id that the enforcement point gave (`x-request-id`), at most 128 printable characters. Empty: none.
-	RequestId     string `protobuf:"bytes,24,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,24,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Application id (`xms_par_app_azp`) of the blueprint that the agent was made from, GUID in lower case. Empty: no agent, or
+	// its token did not say.
+	AgentParent string `protobuf:"bytes,25,opt,name=agent_parent,json=agentParent,proto3" json:"agent_parent,omitempty"`
+	// What the token said of an agent: the facets (`xms_act_fct`, `xms_sub_fct`) of who acts and of who the token is about, such as
+	// `actor 11; subject 13`. 11 is an agent of its own and 13 an agent's user account; these come first, then the others from the
+	// smallest. ` +2` at the end of a list: two more are left out. `ignored` at the end: something it said of an agent was malformed
+	// and is left out. At most 64 bytes. Empty: nothing.
+	AgentFacets   string `protobuf:"bytes,26,opt,name=agent_facets,json=agentFacets,proto3" json:"agent_facets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +458,20 @@ func (x *DecisionRecord) GetRequestId() string {
 	return ""
 }
 
+func (x *DecisionRecord) GetAgentParent() string {
+	if x != nil {
+		return x.AgentParent
+	}
+	return ""
+}
+
+func (x *DecisionRecord) GetAgentFacets() string {
+	if x != nil {
+		return x.AgentFacets
+	}
+	return ""
+}
+
 var File_verdict_v1_audit_proto protoreflect.FileDescriptor
 
 const file_verdict_v1_audit_proto_rawDesc = "" +
@@ -469,7 +491,7 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"page_token\x18\t \x01(\tR\tpageToken\"y\n" +
 	"\x15ListDecisionsResponse\x128\n" +
 	"\tdecisions\x18\x01 \x03(\v2\x1a.verdict.v1.DecisionRecordR\tdecisions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xeb\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb1\x06\n" +
 	"\x0eDecisionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12*\n" +
@@ -496,7 +518,9 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\x03pep\x18\x16 \x01(\tR\x03pep\x12-\n" +
 	"\x04took\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x18 \x01(\tR\trequestId2d\n" +
+	"request_id\x18\x18 \x01(\tR\trequestId\x12!\n" +
+	"\fagent_parent\x18\x19 \x01(\tR\vagentParent\x12!\n" +
+	"\fagent_facets\x18\x1a \x01(\tR\vagentFacets2d\n" +
 	"\fAuditService\x12T\n" +
 	"\rListDecisions\x12 .verdict.v1.ListDecisionsRequest\x1a!.verdict.v1.ListDecisionsResponseB\xa6\x01\n" +
 	"\x0ecom.verdict.v1B\n" +

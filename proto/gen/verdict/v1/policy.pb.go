@@ -162,7 +162,7 @@ type Api struct {
 	Scopes []*ScopeRule `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// Which permissions a client may use when it acts for a user. Clients that are not listed are not limited.
 	Actors []*ActorRule `protobuf:"bytes,7,rep,name=actors,proto3" json:"actors,omitempty"`
-	// Client ids (GUID, lower case) that may call the api at all. None: any client of an accepted tenant.
+	// Client ids that may call the api at all: GUIDs in lower case, or ids of another provider's clients. None: any client of an accepted tenant.
 	AllowedClients []string `protobuf:"bytes,8,rep,name=allowed_clients,json=allowedClients,proto3" json:"allowed_clients,omitempty"`
 	// Accept application tokens that carry no app role, so that grants to `app:` subjects alone decide. Default: refused.
 	AllowAppsWithoutRoles bool `protobuf:"varint,9,opt,name=allow_apps_without_roles,json=allowAppsWithoutRoles,proto3" json:"allow_apps_without_roles,omitempty"`
@@ -423,7 +423,7 @@ func (x *ScopeRule) GetPermissions() []string {
 // ActorRule caps what a client may use when it acts for a user.
 type ActorRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The client id of the application or agent, GUID in lower case.
+	// The client id of the application or agent: a GUID in lower case, or the id of another provider's client.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// Permissions it may use; wildcards as in grants. None: nothing.
 	Permissions   []string `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty"`
@@ -818,7 +818,8 @@ type Grant struct {
 	// Id of the api.
 	Api string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
 	// Whom it concerns: `group:{tid}/{oid}`, `user:{tid}/{oid}`, `app:{tid}/{oid or client id}`, `approle:{api}/{value}`,
-	// `wid:{template id}` or `tenant:{tid}`; GUIDs in lower case.
+	// `wid:{template id}` or `tenant:{tid}`; GUIDs in lower case. A group of on-premises Active Directory is named by its SID
+	// or DN in place of the oid. Of a provider without tenants, its name stands for the tenant, and ids are the provider's.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Name of the subject for people. Never compared. At most 200 characters.
 	SubjectDisplayName string `protobuf:"bytes,4,opt,name=subject_display_name,json=subjectDisplayName,proto3" json:"subject_display_name,omitempty"`
@@ -3049,9 +3050,10 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"privileged\"[\n" +
 	"\tScopeRule\x12\x1f\n" +
 	"\x05scope\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x05scope\x12-\n" +
-	"\vpermissions\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vpermissions\"_\n" +
-	"\tActorRule\x12%\n" +
-	"\tclient_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bclientId\x12+\n" +
+	"\vpermissions\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vpermissions\"a\n" +
+	"\tActorRule\x12'\n" +
+	"\tclient_id\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\bclientId\x12+\n" +
 	"\vpermissions\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vpermissions\"\xdc\x05\n" +
 	"\x05Route\x12/\n" +
 	"\x03api\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x03api\x12/\n" +
@@ -3079,7 +3081,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^([a-z0-9][a-z0-9._-]{0,62})?$R\x02id\x12/\n" +
 	"\x03api\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x03api\x12$\n" +
 	"\asubject\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\asubject\x12:\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x90\x03R\asubject\x12:\n" +
 	"\x14subject_display_name\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x12subjectDisplayName\x12/\n" +
 	"\vpermissions\x18\x05 \x03(\tB\r\xbaH\n" +
 	"\x92\x01\a\b\x01\x10\xe8\a\x18\x01R\vpermissions\x12;\n" +
@@ -3196,7 +3198,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\x98\x01\n" +
 	"\x11ListGrantsRequest\x12\x19\n" +
 	"\x03api\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x03api\x12\"\n" +
-	"\asubject\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\asubject\x12%\n" +
+	"\asubject\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x90\x03R\asubject\x12%\n" +
 	"\tpage_size\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"g\n" +

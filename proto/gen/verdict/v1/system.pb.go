@@ -291,7 +291,9 @@ type IssuerStatus struct {
 	// Refreshes that failed since the start.
 	Failures uint64 `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
 	// Tokens since the start that named a key which is not published.
-	UnknownKeys   uint64 `protobuf:"varint,6,opt,name=unknown_keys,json=unknownKeys,proto3" json:"unknown_keys,omitempty"`
+	UnknownKeys uint64 `protobuf:"varint,6,opt,name=unknown_keys,json=unknownKeys,proto3" json:"unknown_keys,omitempty"`
+	// Name of the provider.
+	Provider      string `protobuf:"bytes,7,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,6 +370,13 @@ func (x *IssuerStatus) GetUnknownKeys() uint64 {
 	return 0
 }
 
+func (x *IssuerStatus) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
 var File_verdict_v1_system_proto protoreflect.FileDescriptor
 
 const file_verdict_v1_system_proto_rawDesc = "" +
@@ -395,7 +404,7 @@ const file_verdict_v1_system_proto_rawDesc = "" +
 	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12=\n" +
 	"\fsucceeded_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\x12\x1a\n" +
 	"\bfailures\x18\x04 \x01(\x04R\bfailures\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem\"\xd3\x01\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"\xef\x01\n" +
 	"\fIssuerStatus\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x129\n" +
 	"\n" +
@@ -403,7 +412,8 @@ const file_verdict_v1_system_proto_rawDesc = "" +
 	"\x04keys\x18\x03 \x01(\rR\x04keys\x12\x18\n" +
 	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x1a\n" +
 	"\bfailures\x18\x05 \x01(\x04R\bfailures\x12!\n" +
-	"\funknown_keys\x18\x06 \x01(\x04R\vunknownKeys2P\n" +
+	"\funknown_keys\x18\x06 \x01(\x04R\vunknownKeys\x12\x1a\n" +
+	"\bprovider\x18\a \x01(\tR\bprovider2P\n" +
 	"\rSystemService\x12?\n" +
 	"\x06Status\x12\x19.verdict.v1.StatusRequest\x1a\x1a.verdict.v1.StatusResponseB\xa7\x01\n" +
 	"\x0ecom.verdict.v1B\vSystemProtoP\x01Z?github.com/verdict-authz/verdict/proto/gen/verdict/v1;verdictv1\xa2\x02\x03VXX\xaa\x02\n" +

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"time"
+
+	"github.com/verdict-authz/verdict/server"
+	"github.com/verdict-authz/verdict/server/directory"
+	"github.com/verdict-authz/verdict/server/directory/azure"
+	"github.com/verdict-authz/verdict/server/directory/graph"
+	"github.com/verdict-authz/verdict/server/directory/ldap"
+)
+
+// groupFlags say where the groups of callers come from. docs/groups.md tells which is for whom.
+type groupFlags struct {
+	Groups             string        `default:"token" enum:"token,graph,mirror,ldap" help:"Who tells a caller's groups: token (and Graph, if there is a credential, when they do not fit in it), graph, mirror (a copy kept in the store) or ldap."`
+	GroupsMaxStaleness time.Duration `default:"15m" help:"Greatest age of what a directory says; older is answered with 503 GROUPS_UNRESOLVED."`
+
+	GraphCredential              string `enum:",workload-identity,managed-identity,certificate,secret" default:"" help:"How to sign in to Microsoft Graph: workload-identity, managed-identity, certificate or secret; none: Graph is not asked."`
+	GraphCloud                   string `default:"global" enum:"global,usgov,china" help:"Cloud of Microsoft Graph: global, usgov or china."`
+	GraphTenant                  string `help:"Home tenant of the application that asks Graph; none: the first --tenant." placeholder:"GUID"`
+	GraphClientID                string `name:"graph-client-id" help:"Client id of the application that asks Graph, or of a user-assigned managed identity." placeholder:"GUID"`
+	GraphCertificateFile         string `help:"PEM or PKCS #12 with certificate and private key." placeholder:"FILE"`
+	GraphCertificatePasswordFile string `help:"Password of the certificate's private key." placeholder:"FILE"`
+	GraphSecretFile              string `help:"Client secret." placeholder:"FILE"`
+	GraphTokenFile               string `help:"Token of a workload identity; none: $AZURE_FEDERATED_TOKEN_FILE." placeholder:"FILE"`
+	GraphSecurityOnly            bool   `help:"Leave out groups that are not for security; as the tokens' groupMembershipClaims has it."`
+
+	MirrorPoll time.Duration `default:"60s" help:"Time between two rounds of copying groups, with --groups mirror."`
+
+	LDAPURL          []string `name:"ldap-url" help:"Servers of Active Directory, ldaps://host or ldap://host (raised to TLS); repeat for more." placeholder:"URL"`
+	LDAPCAFile       string   `name:"ldap-ca-file" help:"PEM certificates that sign those of the servers." placeholder:"FILE"`
+	LDAPServerName   string   `name:"ldap-server-name" help:"Name in the servers' certificates; none: the host of the URL." placeholder:"NAME"`
+	LDAPBindDN       string   `name:"ldap-bind-dn" help:"Account that searches: DN or user@domain." placeholder:"DN"`
+	LDAPPasswordFile string   `name:"ldap-password-file" help:"Password of that account." placeholder:"FILE"`
+	LDAPBaseDN       string   `name:"ldap-base-dn" help:"Below it are users and groups." placeholder:"DN"`
+	LDAPUserBy       string   `name:"ldap-user-by" default:"sid" enum:"sid,upn,sam" help:"How users are found: sid (claim onprem_sid), upn or sam (claim upn)."`
+	LDAPGroupID      string   `name:"ldap-group-id" default:"sid" enum:"sid,dn,guid" help:"What grants name groups by: sid, dn or guid."`
+}
+
+func (f *groupFlags) apply(o *server.Options) {
+	o.Groups = server.Groups{
+		Mode:         directory.Mode(f.Groups),
+		MaxStaleness: f.GroupsMaxStaleness,
+		MirrorPoll:   f.MirrorPoll,
+		Graph:        graph.Config{Cloud: f.GraphCloud, SecurityOnly: f.GraphSecurityOnly},
+	}
+	if f.GraphCredential != "" {
+		o.Groups.Credential = azure.Config{
+			Kind: azure.Kind(f.GraphCredential), Cloud: f.GraphCloud, TenantID: f.GraphTenant, ClientID: f.GraphClientID,
+			CertificateFile: f.GraphCertificateFile, CertificatePasswordFile: f.GraphCertificatePasswordFile,
+			SecretFile: f.GraphSecretFile, TokenFile: f.GraphTokenFile,
+		}
+	}
+	if len(f.LDAPURL) > 0 {
+		o.Groups.LDAP = ldap.Config{
+			URLs: f.LDAPURL, CAFile: f.LDAPCAFile, ServerName: f.LDAPServerName, BindDN: f.LDAPBindDN, PasswordFile: f.LDAPPasswordFile,
+			BaseDN: f.LDAPBaseDN, UserBy: ldap.UserBy(f.LDAPUserBy), GroupID: ldap.GroupID(f.LDAPGroupID),
+		}
+	}
+}
