@@ -23,7 +23,7 @@ var shown = map[string][]span{
 	"server/revocation":       {{268, 272}},
 	"server/pdp":              {{273, 278}},
 	"server/status":           {{268, 268}, {274, 276}, {278, 279}}, // those that are told to the caller
-	"cmd/verdict":             {{1, 45}, {128, 128}, {144, 148}, {206, 209}, {211, 211}, {273, 278}, {280, 280}},
+	"cmd/verdict":             {{1, 45}, {127, 128}, {144, 148}, {164, 164}, {167, 167}, {206, 211}, {273, 278}, {280, 280}},
 }
 
 // span is a range of numbers, both ends included.

@@ -140,7 +140,7 @@ func answers(r policy.Reason) (status int, challenge string) {
 		return 400, ""
 	case policy.TokenTooLarge:
 		return 431, ""
-	case policy.ClientNotAllowed, policy.GuestRefused:
+	case policy.ClientNotAllowed, policy.GuestRefused, policy.NoGrant:
 		return 403, ""
 	}
 	return 401, `Bearer realm="verdict", error="invalid_token", `

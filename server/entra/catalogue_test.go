@@ -93,7 +93,7 @@ var owners = []struct {
 	first, last int
 	folder      string
 }{
-	{225, 233, "server/directory/graph"},
+	{225, 233, "server/directory"},
 	{234, 239, "server/directory/mirror"},
 	{240, 242, "server/directory"}, // 240: that a privileged permission asks anew is shown in server/pdp
 	{243, 245, "server/directory/mirror"},

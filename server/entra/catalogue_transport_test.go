@@ -41,12 +41,12 @@ var transportCases = map[int]entry{
 	9: {
 		name:   "two Authorization headers merged, good one first",
 		header: func() string { return "Bearer " + good() + "," + "Bearer x" },
-		want:   is(policy.HeaderAmbiguous), door: "server/extauthz: two Authorization headers, good first",
+		want:   is(policy.HeaderAmbiguous), door: "cmd/verdict: TestTransportThroughTheDoors",
 	},
 	10: {
 		name:   "two Authorization headers merged, good one second",
 		header: func() string { return "Bearer x," + "Bearer " + good() },
-		want:   is(policy.HeaderAmbiguous), door: "server/extauthz: two Authorization headers, good second",
+		want:   is(policy.HeaderAmbiguous), door: "cmd/verdict: TestTransportThroughTheDoors",
 	},
 	11: {
 		name: "two credentials in one value", header: func() string { return "Bearer " + good() + ", Bearer x" },
@@ -58,18 +58,18 @@ var transportCases = map[int]entry{
 	},
 	13: {
 		name: "9 to 12 through merged headers and header_map",
-		door: "server/extauthz: both forms of Envoy's headers answer alike; server/request finds the two values",
+		door: "cmd/verdict: TestTransportThroughTheDoors",
 	},
 	14: {name: "DPoP", header: func() string { return "DPoP " + good() }, want: is(policy.SchemeUnsupported)},
 	15: {name: "PoP", header: func() string { return "PoP " + good() }, want: is(policy.SchemeUnsupported)},
 	16: {name: "MTLS_POP", header: func() string { return "MTLS_POP " + good() }, want: is(policy.SchemeUnsupported)},
 	17: {
 		name: "token in header and in access_token query",
-		door: "server/extauthz: HEADER_AMBIGUOUS from Canonical.HasQueryToken beside an Authorization",
+		door: "cmd/verdict: TestTransportThroughTheDoors",
 	},
 	18: {
 		name: "token only in query or form", header: func() string { return "" }, want: is(policy.TokenMissing),
-		door: "server/extauthz, server/access: a query token is never read",
+		door: "cmd/verdict: TestTransportThroughTheDoors",
 	},
 	19: {name: "scheme with nothing behind", header: func() string { return "Bearer " }, want: is(policy.TokenMalformed)},
 	20: {name: "space around the token", run: func(t *testing.T) {
@@ -154,7 +154,7 @@ var shapeCases = map[int]entry{
 	35: {
 		name:  "flattened JSON of a bad token with good claims beside",
 		token: func() string { return flattened(foreign(), beside) }, want: is(policy.TokenMalformed),
-		door: "server/extauthz, server/access: the same over HTTP, gRPC, Envoy and Lambda",
+		door: "cmd/verdict: TestShapesThroughTheDoors",
 	},
 	36: {
 		name: "general JSON of a bad token with good claims beside", want: is(policy.TokenMalformed),
@@ -162,7 +162,7 @@ var shapeCases = map[int]entry{
 			h, p, s := parts(foreign())
 			return `{"payload":"` + p + `","signatures":[{"protected":"` + h + `","signature":"` + s + `"}]` + beside + `}`
 		},
-		door: "server/extauthz, server/access: the same over HTTP, gRPC, Envoy and Lambda",
+		door: "cmd/verdict: TestShapesThroughTheDoors",
 	},
 	37: {name: "raw claims", want: is(policy.TokenMalformed), token: func() string {
 		_, p, _ := parts(good())
