@@ -38,15 +38,36 @@ type world struct {
 	policies  verdictv1.PolicyServiceClient
 	directory verdictv1.DirectoryServiceClient
 	system    verdictv1.SystemServiceClient
+	revoked   verdictv1.RevocationServiceClient
 	issuer    *issuer.Issuer
 	graph     *graphtest.Server
 	away      atomic.Bool
 	lost      atomic.Bool // the user is no longer in any group
+	disabled  atomic.Bool // the user's account is disabled
 }
 
+// startWorld has a Graph.
 func startWorld(t *testing.T, mode directory.Mode) *world {
 	t.Helper()
 	w := &world{graph: graphtest.New()}
+	w.graph.Intercept(w.intercept)
+	w.start(t, Groups{
+		Mode: mode, MaxStaleness: 3 * time.Second, MirrorPoll: 200 * time.Millisecond,
+		Tokens: graphtest.Tokens{}, Graph: graph.Config{BaseURL: w.graph.Start(t)},
+	})
+	return w
+}
+
+// startWorldWith has no Graph.
+func startWorldWith(t *testing.T, groups Groups) *world {
+	t.Helper()
+	w := &world{}
+	w.start(t, groups)
+	return w
+}
+
+func (w *world) start(t *testing.T, groups Groups) {
+	t.Helper()
 	var handler http.Handler
 	web := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
 	t.Cleanup(web.Close)
@@ -55,7 +76,6 @@ func startWorld(t *testing.T, mode directory.Mode) *world {
 		t.Fatal(err)
 	}
 	handler = w.issuer.Handler()
-	w.graph.Intercept(w.intercept)
 
 	path := filepath.Join(t.TempDir(), "verdict.db")
 	if _, err := migrations.Up(t.Context(), migrations.Target{SQLitePath: path}); err != nil {
@@ -67,12 +87,9 @@ func startWorld(t *testing.T, mode directory.Mode) *world {
 	}
 	srv, err := New(t.Context(), st, Options{
 		Decision: Listen{Address: "127.0.0.1:0"}, Admin: Listen{Address: "127.0.0.1:0"},
-		Entra: entra.Config{Providers: []entra.Provider{{Kind: entra.Entra, Authority: web.URL, Tenants: []string{issuer.DevTenant}, AllowLoopbackHTTP: true}}},
-		Groups: Groups{
-			Mode: mode, MaxStaleness: 3 * time.Second, MirrorPoll: 200 * time.Millisecond,
-			Tokens: graphtest.Tokens{}, Graph: graph.Config{BaseURL: w.graph.Start(t)},
-		},
-		Log: slog.New(slog.DiscardHandler),
+		Entra:  entra.Config{Providers: []entra.Provider{{Kind: entra.Entra, Authority: web.URL, Tenants: []string{issuer.DevTenant}, AllowLoopbackHTTP: true}}},
+		Groups: groups,
+		Log:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +104,6 @@ func startWorld(t *testing.T, mode directory.Mode) *world {
 	t.Cleanup(func() { <-stop; st.Close() })
 	w.connect(t, srv)
 	w.apply(t)
-	return w
 }
 
 func (w *world) connect(t *testing.T, srv *Server) {
@@ -103,6 +119,7 @@ func (w *world) connect(t *testing.T, srv *Server) {
 	w.decisions = verdictv1.NewDecisionServiceClient(dial(srv.DecisionAddr().String()))
 	admin := dial(srv.AdminAddr().String())
 	w.policies, w.directory, w.system = verdictv1.NewPolicyServiceClient(admin), verdictv1.NewDirectoryServiceClient(admin), verdictv1.NewSystemServiceClient(admin)
+	w.revoked = verdictv1.NewRevocationServiceClient(admin)
 }
 
 func (w *world) apply(t *testing.T) {
@@ -155,8 +172,13 @@ func (w *world) intercept(rw http.ResponseWriter, r *http.Request) bool {
 		} else {
 			token = "full"
 		}
-	case folder == "/users" && token == "":
-		value, token = append(value, map[string]any{"id": issuer.AliceID, "accountEnabled": true}), "full"
+	case folder == "/users" && (token == "" || token == "full" && w.disabled.Load()):
+		value = append(value, map[string]any{"id": issuer.AliceID, "accountEnabled": !w.disabled.Load()})
+		if token == "" {
+			token = "full"
+		} else {
+			token = "disabled"
+		}
 	case token == "":
 		token = "full"
 	}
@@ -288,5 +310,25 @@ func TestTheMirrorServesUntilItIsTooOld(t *testing.T) {
 	resp, err := w.system.Status(t.Context(), &verdictv1.StatusRequest{})
 	if err != nil || len(resp.GetProblems()) == 0 || len(resp.GetDirectories()) == 0 {
 		t.Errorf("status: %v %v", resp, err)
+	}
+}
+
+// What the directory takes away is revoked: a disabled user's tokens are refused within a round and a moment.
+func TestADisabledUserIsRevoked(t *testing.T) {
+	w := startWorld(t, directory.Mirror)
+	token := w.alice(t, groupNumber(4321))
+	w.becomes(t, token, "orders.read", allowed)
+	w.disabled.Store(true)
+	w.becomes(t, token, "orders.read", verdictv1.Reason_REASON_TOKEN_REVOKED)
+	end := time.Now().Add(10 * time.Second)
+	for {
+		list, err := w.revoked.ListRevocations(t.Context(), &verdictv1.ListRevocationsRequest{Value: issuer.AliceID})
+		if err == nil && len(list.GetRevocations()) == 1 && list.GetRevocations()[0].GetActor() == "mirror" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("revocations: %v %v", list, err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -3,6 +3,8 @@ package pdp
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/verdict-authz/verdict/server/directory"
 	"github.com/verdict-authz/verdict/server/entra"
@@ -37,10 +39,27 @@ func (p *PDP) expand(ctx context.Context, token *entra.Token, fresh bool, a *Ans
 		a.deny(policy.GroupsUnresolved, "groups: the directory does not answer")
 	default:
 		known := *token
-		known.Principal.Groups = m.Groups
+		known.Principal.Groups = asGranted(m.Groups)
 		return &known, true
 	}
 	return nil, false
+}
+
+// asGranted writes group ids as grants do. Directories give all in lower case; of a security identifier of Active Directory
+// the first letter is a capital.
+func asGranted(ids []string) []string {
+	const lower, upper = "s-1-", "S-1-"
+	isSID := func(id string) bool { return strings.HasPrefix(id, lower) }
+	if !slices.ContainsFunc(ids, isSID) {
+		return ids
+	}
+	ids = slices.Clone(ids) // shared with others
+	for i, id := range ids {
+		if isSID(id) {
+			ids[i] = upper + id[len(lower):]
+		}
+	}
+	return ids
 }
 
 func caller(t *entra.Token) directory.Caller {

@@ -110,7 +110,7 @@ func parseSubject(text string) (s Subject, wrong string) {
 	case s.Kind == App:
 		return s, "the id after / must be a GUID, lower case with hyphens"
 	}
-	return s, "the id after / must be a GUID, lower case with hyphens, or of Active Directory a SID or a distinguished name"
+	return s, "the id after / must be a GUID, lower case with hyphens, or of Active Directory a SID or a distinguished name in lower case"
 }
 
 // IsSlug says whether s can name a provider without tenants, in the place of a tenant id: 1 to 63 of a-z, 0-9, - and .,
@@ -143,8 +143,11 @@ func IsSID(s string) bool {
 	return found && parts <= 15
 }
 
-// isDN says whether s may be a distinguished name. What is in it is the directory's business.
-func isDN(s string) bool { return strings.IndexByte(s, '=') > 0 && isPrintable(s, maxDN) }
+// isDN says whether s may be a distinguished name, in lower case: directories do not tell case apart, and a deny must not
+// be missed by it. What else is in it is the directory's business.
+func isDN(s string) bool {
+	return strings.IndexByte(s, '=') > 0 && isPrintable(s, maxDN) && strings.ToLower(s) == s
+}
 
 func isPrintable(s string, most int) bool {
 	if s == "" || len(s) > most*utf8.UTFMax || !utf8.ValidString(s) || utf8.RuneCountInString(s) > most {

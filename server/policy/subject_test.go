@@ -48,6 +48,7 @@ func TestParseSubject(t *testing.T) {
 		"a SID's numbers have one spelling":               {in: "group:" + tid + "/S-1-5-021", err: ErrInvalid},
 		"a SID is of version 1, authority 5":              {in: "group:" + tid + "/S-1-1-0", err: ErrInvalid},
 		"a distinguished name":                            {in: "group:" + tid + "/cn=clerks,ou=a/b,dc=example", want: Subject{Group, tid, "cn=clerks,ou=a/b,dc=example"}},
+		"a distinguished name is in lower case":           {in: "group:" + tid + "/CN=Clerks,DC=example", err: ErrInvalid},
 		"a distinguished name has at most 300 characters": {in: "group:" + tid + "/cn=" + strings.Repeat("x", 298), err: ErrInvalid},
 		"an app of a tenant has no SID":                   {in: "app:" + tid + "/S-1-5-18", err: ErrInvalid},
 		"a role value may have 120 letters":               {in: "approle:a/" + strings.Repeat("x", 120), want: Subject{AppRole, "a", strings.Repeat("x", 120)}},

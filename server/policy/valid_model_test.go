@@ -178,7 +178,7 @@ func wellFormedSubject(text string) bool {
 		return false
 	}
 	if dn := subjectOfDN.FindStringSubmatch(text); dn != nil {
-		return strings.Index(dn[2], "=") > 0
+		return strings.Index(dn[2], "=") > 0 && strings.ToLower(dn[2]) == dn[2]
 	}
 	for _, form := range []*regexp.Regexp{subjectOfIDP, tenantOfIDP} {
 		if parts := form.FindStringSubmatch(text); parts != nil {

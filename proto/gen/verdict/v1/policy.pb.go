@@ -819,7 +819,7 @@ type Grant struct {
 	Api string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
 	// Whom it concerns: `group:{tid}/{oid}`, `user:{tid}/{oid}`, `app:{tid}/{oid or client id}`, `approle:{api}/{value}`,
 	// `wid:{template id}` or `tenant:{tid}`; GUIDs in lower case. A group of on-premises Active Directory is named by its SID
-	// or DN in place of the oid. Of a provider without tenants, its name stands for the tenant, and ids are the provider's.
+	// or, in lower case, its DN in place of the oid. Of a provider without tenants, its name stands for the tenant, and ids are the provider's.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Name of the subject for people. Never compared. At most 200 characters.
 	SubjectDisplayName string `protobuf:"bytes,4,opt,name=subject_display_name,json=subjectDisplayName,proto3" json:"subject_display_name,omitempty"`
