@@ -11,6 +11,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 PKG      ?= ./...
 KEEP     ?=
+KILLS    ?= 50
 ARGS     ?=
 
 # Where the tests find a real Envoy and a real Postgres; what is not there is skipped, or fails under VERDICT_TEST_REQUIRE.
@@ -20,7 +21,7 @@ step    = .ci/step
 packages_with = grep -rlE --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u
 
 .PHONY: help tools build unit test race check format vet lint proto proto-check envoy-check fuzz bench \
-	test-postgres test-envoy run demo clean
+	test-postgres test-envoy chaos-audit run demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +85,12 @@ test-postgres: ## the tests that use a real Postgres; its absence is a failure
 test-envoy: ## the tests that use a real Envoy; its absence is a failure
 	@.ci/tools.sh envoy
 	@$(servers) && VERDICT_TEST_REQUIRE=envoy go test $$($(call packages_with,verdict/deploy/envoy/envoytest"|VERDICT_TEST_ENVOY))
+
+chaos-audit: ## kill verdict KILLS times (50), and Postgres a quarter as often, under load: no record may be lost
+	@.ci/tools.sh postgres
+	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledPostgresLosesNoRecord$$' -args -kills=$(KILLS)
+	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledVerdictLosesNoRecord$$' -args -kills=$(KILLS) \
+		| { tee /dev/stderr | grep '^kills=' || { echo 'chaos-audit: no result' >&2; exit 1; }; }
 
 run: ## verdict dev: everything in one process on loopback (ARGS="--help")
 	@go run ./cmd/verdict dev $(ARGS)

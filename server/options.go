@@ -25,6 +25,7 @@ type Options struct {
 	Entra            entra.Config
 	Groups           Groups
 	Audit            audit.Config
+	Spool            Spool
 	PolicyPoll       time.Duration // 0 means 1s
 	MaxPolicyAge     time.Duration // 0 means 1h
 	RevocationMaxAge time.Duration // apis with strict_revocation deny when revocations were not heard of for longer; 0 means 30s
@@ -33,6 +34,12 @@ type Options struct {
 	DrainTimeout     time.Duration // longest that calls under way are waited for; 0 means 10s
 
 	Log *slog.Logger
+}
+
+// Spool is where decision records are kept before the answer leaves.
+type Spool struct {
+	Dir      string // a folder on a local disk, this process's alone; "": records wait in memory
+	MaxBytes int64  // most bytes of all segments together; 0 means 2 GiB
 }
 
 // Listen is one listener.

@@ -99,7 +99,7 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if s.adminLis, err = listen(ctx, o.Admin); err != nil {
 		return err
 	}
-	if s.recorder, err = audit.NewRecorder(s.store, o.Log, o.Audit); err != nil {
+	if s.recorder, err = newRecorder(s.store, o); err != nil {
 		return err
 	}
 	measured, err := s.wireWeb(ctx, o)
@@ -226,8 +226,8 @@ func (s *Server) Run(ctx context.Context) error {
 	watched, watchedCtx := errgroup.WithContext(ctx)
 	watched.Go(s.serveWeb)
 	serving, serveCtx := errgroup.WithContext(watchedCtx)
-	serving.Go(func() error { return s.decision.Serve(s.decisionLis) })
-	serving.Go(func() error { return s.admin.Serve(s.adminLis) })
+	serving.Go(func() error { return served(s.decision.Serve(s.decisionLis)) })
+	serving.Go(func() error { return served(s.admin.Serve(s.adminLis)) })
 	serving.Go(func() error { // who serves stops when something behind it fails
 		select {
 		case <-serveCtx.Done():
@@ -283,6 +283,14 @@ func (s *Server) drainCalls() {
 		s.admin.Stop()
 		<-done
 	}
+}
+
+// served drops the error of a Serve that was told to stop before it had begun.
+func served(err error) error {
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
 }
 
 // ended drops the error of a context that ended, which is how background work is told to stop.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/verdict-authz/verdict/server"
 	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/audit/spool"
 	"github.com/verdict-authz/verdict/server/entra"
 )
 
@@ -48,7 +49,10 @@ type tuning struct {
 	RevocationMaxAge time.Duration `default:"30s" help:"Deny with 503, for apis with strict_revocation, when the store has not confirmed the revocations for this long."`
 	DecisionTTL      time.Duration `default:"0s" help:"Longest that callers of Check may keep an answer; 0: not at all."`
 	OnAuditFailure   string        `default:"deny" enum:"deny,count" help:"When a decision cannot be recorded: deny it, or count the loss and go on."`
-	AuditQueue       int           `default:"65536" help:"Decision records held in memory while the store is away."`
+	Spool            string        `help:"Folder on a local disk where decision records are kept before the answer leaves, this process's alone. Without one they wait in memory; dev takes spool under --data." placeholder:"DIR"`
+	SpoolSize        string        `default:"2GiB" help:"Most that the spool may take while the store is away: a number of KiB, MiB or GiB."`
+	AuditDurability  string        `default:"spool" enum:"spool,strict" help:"What an answer says of its record in the spool: it survives a crash of the process (spool), or a loss of power too (strict: every answer waits for an fsync)."`
+	AuditQueue       int           `default:"65536" help:"Decision records held in memory while the store is away, without --spool."`
 	AuditBatch       int           `default:"512" help:"Decision records written at once."`
 	AuditWait        time.Duration `default:"100ms" help:"Longest a decision record waits for its batch."`
 	ShutdownTimeout  time.Duration `default:"10s" help:"Longest to wait for calls and records under way when stopping."`
@@ -73,6 +77,12 @@ func (t *tuning) validate() (err error) {
 	if t.AuditQueue < 1 || t.AuditBatch < 1 || t.AuditBatch > t.AuditQueue {
 		err = errors.Join(err, errors.New("--audit-queue, --audit-batch: both at least 1, and the queue no smaller than a batch"))
 	}
+	if _, bad := parseSize(t.SpoolSize); bad != nil {
+		err = errors.Join(err, fmt.Errorf("--spool-size: %w", bad))
+	}
+	if t.Spool == "" && (t.AuditDurability != defaultDurability || t.SpoolSize != defaultSpoolSize) {
+		err = errors.Join(err, errors.New("--audit-durability, --spool-size: they are about the spool; give --spool too"))
+	}
 	if t.AuditWait <= 0 || t.ShutdownTimeout <= 0 {
 		err = errors.Join(err, errors.New("--audit-wait, --shutdown-timeout: must be longer than 0s"))
 	}
@@ -87,6 +97,9 @@ func (t *tuning) apply(o *server.Options) {
 	if t.OnAuditFailure == "count" {
 		o.Audit.OnFailure = audit.Count
 	}
+	o.Spool.Dir = t.Spool
+	o.Spool.MaxBytes, _ = parseSize(t.SpoolSize)               // validate has said what is wrong
+	o.Audit.Durability, _ = spool.ParseMode(t.AuditDurability) // kong lets no other word through
 }
 
 // issuerFlags name who issues the tokens. Serve and doctor share them, so that what doctor examines is what serve does.

@@ -32,7 +32,7 @@ var examplePolicy []byte
 type devCmd struct {
 	tuning
 
-	Data           string `default:".verdict-dev" help:"Folder for the embedded store and the issuer's key; made when it is not there." placeholder:"DIR"`
+	Data           string `default:".verdict-dev" help:"Folder for the embedded store, the spool and the issuer's key; made when it is not there." placeholder:"DIR"`
 	DecisionListen string `default:"127.0.0.1:7300" help:"Where decisions are served; loopback or unix:/path."`
 	AdminListen    string `default:"127.0.0.1:7301" help:"Where policy and audit are served; loopback or unix:/path."`
 	HTTPListen     string `name:"http-listen" default:"127.0.0.1:7302" help:"Where health and metrics are served; loopback or unix:/path; empty: nowhere."`
@@ -41,6 +41,9 @@ type devCmd struct {
 
 // options checks every setting and reports all problems at once.
 func (c *devCmd) options(s *surroundings) (server.Options, error) {
+	if c.Spool == "" {
+		c.Spool = filepath.Join(c.Data, "spool")
+	}
 	o := server.Options{
 		Version:  version(),
 		Decision: server.Listen{Address: c.DecisionListen},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -50,9 +51,10 @@ type verdict struct {
 	issuer          string // base URL
 	out, errs       output
 
-	cancel context.CancelFunc
-	done   chan struct{}
-	code   int
+	cancel  context.CancelFunc
+	process *os.Process // of a verdict that is one of its own; nil: it runs in this one
+	done    chan struct{}
+	code    int
 }
 
 const startTimeout = 30 * time.Second
@@ -144,15 +146,16 @@ func (v *verdict) addresses() bool {
 // startIssuer serves a local issuer whose base is its own address.
 func startIssuer(t *testing.T) string {
 	t.Helper()
-	var handler http.Handler
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	web := httptest.NewUnstartedServer(nil)
 	t.Cleanup(web.Close)
-	local, err := issuer.New(issuer.Config{BaseURL: web.URL})
+	base := "http://" + web.Listener.Addr().String()
+	local, err := issuer.New(issuer.Config{BaseURL: base})
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler = local.Handler()
-	return web.URL
+	web.Config.Handler = local.Handler()
+	web.Start()
+	return base
 }
 
 // dial connects to one of its listeners.
@@ -180,6 +183,10 @@ func (v *verdict) policies(t *testing.T) verdictv1.PolicyServiceClient {
 
 func (v *verdict) audits(t *testing.T) verdictv1.AuditServiceClient {
 	return verdictv1.NewAuditServiceClient(v.dial(t, v.admin))
+}
+
+func (v *verdict) system(t *testing.T) verdictv1.SystemServiceClient {
+	return verdictv1.NewSystemServiceClient(v.dial(t, v.admin))
 }
 
 // awaitServing waits for the health service of the decision listener.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -54,8 +55,15 @@ func TestBadConfigurationIsToldAtOnce(t *testing.T) {
 			args: []string{"serve", "--store=sqlite:x", "--clock-skew=1h", "--revocation-max-age=0s", "--audit-queue=0", "--admin-listen=nowhere"},
 			want: []string{"--tenant: none given", "--clock-skew: 1h0m0s is not within", "--revocation-max-age: 0s is not within", "--audit-queue, --audit-batch:", "--admin-listen: \"nowhere\": give host:port"},
 		},
-		"a store of another kind":  {args: []string{"serve", tenant, "--store=mysql://user:hunter2@host/db"}, want: []string{"--store: neither postgres://user@host/db nor sqlite:PATH"}},
-		"a tenant that is no GUID": {args: []string{"serve", "--tenant=contoso", "--store=sqlite:" + filepath.Join(t.TempDir(), "v.db")}, want: []string{"contoso"}},
+		"a spool of no size": {
+			args: []string{"serve", "--store=sqlite:x", "--spool=s", "--spool-size=2GB", "--clock-skew=1h"},
+			want: []string{"--tenant: none given", "--clock-skew: 1h0m0s is not within", `--spool-size: "2GB" is no size; give a whole number`},
+		},
+		"a spool that holds nothing":        {args: []string{"dev", "--spool-size=63KiB"}, want: []string{"--spool-size: 63KiB is less than 64KiB"}},
+		"a durability that memory has not":  {args: []string{"serve", tenant, "--store=sqlite:x", "--audit-durability=strict"}, want: []string{"--audit-durability, --spool-size: they are about the spool; give --spool too"}},
+		"the size of a spool there is none": {args: []string{"serve", tenant, "--store=sqlite:x", "--spool-size=1GiB"}, want: []string{"give --spool too"}},
+		"a store of another kind":           {args: []string{"serve", tenant, "--store=mysql://user:hunter2@host/db"}, want: []string{"--store: neither postgres://user@host/db nor sqlite:PATH"}},
+		"a tenant that is no GUID":          {args: []string{"serve", "--tenant=contoso", "--store=sqlite:" + filepath.Join(t.TempDir(), "v.db")}, want: []string{"contoso"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errs bytes.Buffer
@@ -102,5 +110,26 @@ func TestHelpAndVersion(t *testing.T) {
 				t.Errorf("no %q in:\n%s", tc.want, out.String())
 			}
 		})
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{
+		"64KiB": 64 << 10, "1MiB": 1 << 20, defaultSpoolSize: 2 << 30, "8589934591GiB": 8589934591 << 30,
+		"63KiB": 0, "8589934592GiB": 0, "-1GiB": 0, "1.5GiB": 0, "1": 0, "GiB": 0, "1 GiB": 0, "1gib": 0, "": 0,
+	} {
+		if got, err := parseSize(in); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d %v, want %d", in, got, err, want)
+		}
+	}
+}
+
+// The defaults that validation compares with are those of the flags.
+func TestSpoolDefaultsAreThoseOfTheFlags(t *testing.T) {
+	for field, want := range map[string]string{"SpoolSize": defaultSpoolSize, "AuditDurability": defaultDurability} {
+		f, ok := reflect.TypeFor[tuning]().FieldByName(field)
+		if !ok || f.Tag.Get("default") != want {
+			t.Errorf("%s defaults to %q, want %q", field, f.Tag.Get("default"), want)
+		}
 	}
 }

@@ -155,6 +155,13 @@ func auditProblems(a audit.Stats) []string {
 		texts = append(texts, fmt.Sprintf("audit: writes fail since %s, %d records wait: %s; check the store",
 			a.FailingSince.Format(time.RFC3339), a.Queued, a.LastError))
 	}
+	switch {
+	case a.SpoolError != "":
+		texts = append(texts, fmt.Sprintf("audit: the spool takes no records: %s; check its disk", a.SpoolError))
+	case a.Warn:
+		texts = append(texts, fmt.Sprintf("audit: the spool is nearly full, %d of %d bytes, the oldest record has waited %s; "+
+			"bring back the store, or give --spool-size more", a.SpoolBytes, a.SpoolMaxBytes, a.OldestAge.Round(time.Second)))
+	}
 	if a.Lost > 0 {
 		texts = append(texts, fmt.Sprintf("audit: %d records are lost since the start; the log says when and why", a.Lost))
 	}

@@ -58,6 +58,11 @@ func TestStatus(t *testing.T) {
 		"no revocations yet": {func(f *fakeStatus) { f.revoked, f.old = revocation.Status{}, true }, []string{"every token is answered with REVOCATION_STALE"}},
 		"old revocations": {func(f *fakeStatus) { f.revoked.Problem, f.old = "read revocations: away", true },
 			[]string{"read revocations: away; check the store", "strict_revocation"}},
+		"a spool that fills up": {func(f *fakeStatus) {
+			f.audit.Warn, f.audit.SpoolBytes, f.audit.SpoolMaxBytes, f.audit.OldestAge = true, 80, 100, time.Hour
+		}, []string{"80 of 100 bytes, the oldest record has waited 1h0m0s"}},
+		"a spool whose disk refuses": {func(f *fakeStatus) { f.audit.Warn, f.audit.SpoolError = true, "input/output error" },
+			[]string{"input/output error; check its disk"}},
 		"no keys": {func(f *fakeStatus) { f.keys = []entra.KeyStatus{{Tenant: tenant, Problem: "unreachable"}} }, []string{"KEYS_UNAVAILABLE"}},
 	} {
 		t.Run(name, func(t *testing.T) {

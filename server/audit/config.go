@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/verdict-authz/verdict/server/audit/spool"
 )
 
 // OnFailure says what happens to a record that cannot be kept. The zero value denies.
@@ -36,14 +38,19 @@ func ParseOnFailure(s string) (OnFailure, error) {
 
 // Config tunes a Recorder. The zero value is usable.
 type Config struct {
-	Queue     int              // records that may wait, those being written included; 0 means 65536
-	Batch     int              // most records of one write; 0 means 512
-	Wait      time.Duration    // longest a record waits for others to share its write; 0 means 100ms
-	Timeout   time.Duration    // longest one write may take; 0 means 10s
-	Backoff   time.Duration    // longest pause between two tries of a failing write, which starts at 50ms; 0 means 5s
-	Report    time.Duration    // interval of the log lines that count losses; 0 means 10s
-	OnFailure OnFailure        // what a full queue does
-	Now       func() time.Time // nil means time.Now
+	Queue     int           // records that may wait, those being written included; 0 means 65536
+	Batch     int           // most records of one write; 0 means 512
+	Wait      time.Duration // longest a record waits for others to share its write; 0 means 100ms
+	Timeout   time.Duration // longest one write may take; 0 means 10s
+	Backoff   time.Duration // longest pause between two tries of a failing write, which starts at 50ms; 0 means 5s
+	Report    time.Duration // interval of the log lines that count losses; 0 means 10s
+	OnFailure OnFailure     // what is done with a record that cannot be kept
+
+	// With a spool, in place of Queue:
+	Durability spool.Mode    // what a nil error of Record means
+	Patience   time.Duration // how long Record waits for the disk, and at most twice that; 0 means 1s
+
+	Now func() time.Time // nil means time.Now
 }
 
 // firstBackoff is the pause after the first failed try; it doubles up to Config.Backoff.
@@ -59,7 +66,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	refuse(c.Queue < 0, "audit queue: negative")
 	refuse(c.Batch < 0, "audit batch: negative")
-	refuse(c.Wait < 0 || c.Timeout < 0 || c.Backoff < 0 || c.Report < 0, "audit durations: negative")
+	refuse(c.Wait < 0 || c.Timeout < 0 || c.Backoff < 0 || c.Report < 0 || c.Patience < 0, "audit durations: negative")
+	refuse(c.Durability > spool.ModeStrict, "audit durability: neither spool nor strict")
 	refuse(c.OnFailure > Count, "audit on failure: neither deny nor count")
 	if err != nil {
 		return c, err
@@ -70,6 +78,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Timeout = orDuration(c.Timeout, 10*time.Second)
 	c.Backoff = orDuration(c.Backoff, 5*time.Second)
 	c.Report = orDuration(c.Report, 10*time.Second)
+	c.Patience = orDuration(c.Patience, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -1,10 +1,13 @@
 // Package audit keeps decision records on their way from the decision to the store.
 //
-// A Recorder takes records without ever waiting, holds them in memory in order, and writes them in batches, each until the
-// store has it. It promises an account that adds up: every record it took is written, waiting, or lost, and what is lost
-// is counted exactly and said in the log. A full queue either refuses the record, so that the decision is denied
-// (OnFailure Deny), or loses it and counts (OnFailure Count).
+// A Recorder takes records, holds them in order, and writes them in batches, each until the store has it. It promises an
+// account that adds up: every record it took is written, waiting, or lost, and what is lost is counted exactly and said in
+// the log. What cannot be taken is either refused, so that the decision is denied (OnFailure Deny), or lost and counted
+// (OnFailure Count). A record that the store refuses for itself is isolated, named in the log and counted as lost.
 //
-// What waits in memory does not survive the process; a durable spool can take the Recorder's place behind the same
-// method, Record, which is all that the decision knows of it.
+// Records wait in one of two places, behind the same method, Record, which is all that the decision knows of it.
+// NewRecorder holds them in memory: Record never waits, and a crash of the process loses what waits. NewSpooled holds
+// them in a spool.Log on local disk: once Record has returned they survive the process (spool.ModeSpool) or a loss of
+// power too (spool.ModeStrict), and the next process writes what this one left. The store may be offered a record twice,
+// after a crash between its commit and the checkpoint of the spool, and keeps it once: AppendDecisions is idempotent.
 package audit

@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/verdict-authz/verdict/store"
 )
@@ -12,6 +15,10 @@ import (
 // copy, never for a write.
 type queue struct {
 	limit, batch int
+	wait         time.Duration // longest that a record waits for others
+	lose         bool          // what cannot be taken is lost and counted, rather than refused
+
+	taken *chunk // what next returned; the writer's
 
 	mu     sync.Mutex
 	full   []*chunk // oldest first
@@ -34,16 +41,16 @@ type chunk struct {
 // strBlock is the number of strings allocated at once for the slices of records.
 const strBlock = 1024
 
-func newQueue(limit, batch int) *queue {
-	return &queue{limit: limit, batch: batch, wake: make(chan struct{}, 1)}
+func newQueue(limit, batch int, wait time.Duration, lose bool) *queue {
+	return &queue{limit: limit, batch: batch, wait: wait, lose: lose, wake: make(chan struct{}, 1)}
 }
 
-// add takes a copy of d, or says why it cannot. Refusals are counted as lost when lose is set.
-func (q *queue) add(d *store.Decision, lose bool) error {
+// add takes a copy of d, or says why it cannot.
+func (q *queue) add(d *store.Decision) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.count.Queued >= uint64(q.limit) { //nolint:gosec // limit is positive
-		if lose {
+		if q.lose {
 			q.count.Lost++
 			return nil
 		}
@@ -80,6 +87,43 @@ func (q *queue) signal() {
 	}
 }
 
+// next waits for a batch: a full one, or one that has waited long enough; nil at the end.
+func (q *queue) next(ctx context.Context) []store.Decision {
+	var due <-chan time.Time
+	overdue := false
+	for {
+		c, waiting, closed := q.take(overdue)
+		if c != nil {
+			q.taken = c
+			return c.records
+		}
+		if closed {
+			return nil
+		}
+		if waiting && due == nil {
+			timer := time.NewTimer(q.wait)
+			defer timer.Stop()
+			due = timer.C
+		}
+		select {
+		case <-q.wake:
+		case <-due:
+			overdue = true
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// more takes the next batch, full or not.
+func (q *queue) more() []store.Decision {
+	c, _, _ := q.take(true)
+	if c == nil {
+		return nil
+	}
+	return c.records
+}
+
 // take returns the oldest full chunk, or with evenOpen the one being filled; nil when there is none. waiting tells that
 // records wait in the open chunk, closed that no more will come.
 func (q *queue) take(evenOpen bool) (c *chunk, waiting, closed bool) {
@@ -97,8 +141,9 @@ func (q *queue) take(evenOpen bool) (c *chunk, waiting, closed bool) {
 	return nil, q.open != nil, q.closed
 }
 
-// release gives a chunk back whose records are all accounted for.
-func (q *queue) release(c *chunk) {
+// done has the chunk used again whose records are all accounted for.
+func (q *queue) done() {
+	c := q.taken
 	clear(c.records)
 	c.records = c.records[:0]
 	q.mu.Lock()
@@ -123,15 +168,18 @@ func (q *queue) close() {
 	q.signal()
 }
 
-// abandon counts all that still waits as lost and returns how many that were.
-func (q *queue) abandon() uint64 {
+// leave counts all that still waits as lost.
+func (q *queue) leave(cause error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := q.count.Queued
 	q.count.Lost += n
 	q.count.Queued = 0
 	q.full, q.open = nil, nil
-	return n
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("audit: %d records not written: %w", n, cause)
 }
 
 func (q *queue) stats() Stats {

@@ -3,26 +3,31 @@ package audit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/verdict-authz/verdict/server/audit/spool"
 	"github.com/verdict-authz/verdict/store"
 )
 
 // What Record can say, for errors.Is.
 var (
-	ErrFull   = errors.New("audit queue full")
+	ErrFull   = errors.New("no room for audit records")
+	ErrFailed = errors.New("audit record not kept")
 	ErrClosed = errors.New("audit recorder closed")
 )
 
 // Recorder takes decision records and writes them behind the decisions' back. It is safe for concurrent use.
 type Recorder struct {
-	to    store.DecisionAppender
-	log   *slog.Logger
-	cfg   Config
-	queue *queue
+	to  store.DecisionAppender
+	log *slog.Logger
+	cfg Config
+
+	// Records wait in one of the two, which from is.
+	queue   *queue
+	backlog *backlog
+	from    source
 
 	ctx     context.Context // of the writes; ends when Close gives up
 	giveUp  context.CancelFunc
@@ -30,96 +35,160 @@ type Recorder struct {
 	done    sync.WaitGroup
 	once    sync.Once
 	lost    error // what Close returns
-
-	mu      sync.Mutex
-	lastErr string
-	since   time.Time // first failure of the present row of failures
+	trouble trouble
 
 	// probe is the record last written. Writing it again changes nothing, so it tells whether the store works.
 	probe store.Decision // writer only
 }
 
+// source is where records wait for the writer. next, more, settle and done are the writer's.
+type source interface {
+	// next waits for a batch; nil at the end, or when ctx ends.
+	next(ctx context.Context) []store.Decision
+	// more is the batch behind that, if there is one already, to be written together with it.
+	more() []store.Decision
+	// settle moves records that next and more returned from waiting to written and lost.
+	settle(written, lost int)
+	// done says that all that next and more returned is settled.
+	done()
+	// close refuses further records, and has next end when there are none left.
+	close()
+	// leave is called last. It accounts for what is left and says what of it is lost; cause is why it is left.
+	leave(cause error) error
+	stats() Stats
+}
+
 // Stats is the account of a Recorder: each record it took is in exactly one of Queued, Written and Lost.
 type Stats struct {
-	Queued  uint64 // wait, those being written included
+	Queued  uint64 // wait, those being written included; of records that an earlier process left in a spool, those read so far
 	Written uint64
-	Lost    uint64 // for want of room with OnFailure Count, refused by the store one by one, or left over by Close
-	Refused uint64 // not taken: ErrFull or ErrClosed
+	Lost    uint64 // not taken with OnFailure Count, refused by the store one by one, unreadable in the spool, or left over in memory by Close
+	Refused uint64 // not taken with OnFailure Deny: ErrFull, ErrFailed or ErrClosed
 
 	LastError    string    // of the last failed write since the start; for operators, not for callers
 	FailingSince time.Time // zero: the last write succeeded
+
+	// Of a spool; zero without one.
+	SpoolBytes, SpoolMaxBytes int64         // on disk, and the limit
+	OldestAge                 time.Duration // of the oldest record that waits, those of earlier processes included
+	Warn                      bool          // the limit is near, or the disk refuses
+	SpoolError                string        // why the disk refuses now; "": it does not
+	LastRefusal               string        // why a record was last not taken
 }
 
-// NewRecorder starts a recorder that writes to the given store until Close.
+// NewRecorder starts a recorder that holds records in memory and writes them to the given store until Close.
 func NewRecorder(to store.DecisionAppender, log *slog.Logger, cfg Config) (*Recorder, error) {
-	if to == nil || log == nil {
-		return nil, errors.New("audit recorder: a store and a logger are needed")
-	}
-	cfg, err := cfg.withDefaults()
+	cfg, err := complete(to, log, cfg)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &Recorder{
-		to: to, log: log, cfg: cfg, queue: newQueue(cfg.Queue, cfg.Batch),
-		ctx: ctx, giveUp: cancel, written: make(chan struct{}),
-	}
-	r.done.Go(r.write)
-	r.done.Go(r.report)
+	r := newRecorder(to, log, cfg)
+	r.queue = newQueue(cfg.Queue, cfg.Batch, cfg.Wait, cfg.OnFailure == Count)
+	r.start(r.queue)
 	return r, nil
 }
 
-// Record takes d and returns at once. The record is a copy, its slices included: the caller may use them again. So may
-// it the memory of Method, Host, RawPath, Resource and RequestID, which may be cuts of a request's buffer; the other
-// strings are kept as they are. With OnFailure Deny it returns ErrFull when the queue is full and ErrClosed after Close,
-// and the decision must not be given; with Count such a record is lost, counted, and the answer is nil.
+// NewSpooled starts a recorder that keeps records in a spool and writes them, and those that an earlier process left
+// there, to the given store until Close. The spool becomes the Recorder's: nobody else uses it, and Close closes it.
+func NewSpooled(to store.DecisionAppender, sp *spool.Log, log *slog.Logger, cfg Config) (*Recorder, error) {
+	if sp == nil {
+		return nil, errors.New("audit recorder: no spool")
+	}
+	cfg, err := complete(to, log, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := newRecorder(to, log, cfg)
+	r.backlog = newBacklog(sp, log, cfg, r.trouble.failed)
+	r.done.Go(func() { r.backlog.renewPatience(r.written) })
+	r.start(r.backlog)
+	return r, nil
+}
+
+func complete(to store.DecisionAppender, log *slog.Logger, cfg Config) (Config, error) {
+	if to == nil || log == nil {
+		return cfg, errors.New("audit recorder: a store and a logger are needed")
+	}
+	return cfg.withDefaults()
+}
+
+func newRecorder(to store.DecisionAppender, log *slog.Logger, cfg Config) *Recorder {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Recorder{to: to, log: log, cfg: cfg, ctx: ctx, giveUp: cancel, written: make(chan struct{})}
+	r.trouble.log, r.trouble.now = log, cfg.Now
+	r.trouble.queued = func() uint64 { return r.from.stats().Queued }
+	return r
+}
+
+func (r *Recorder) start(from source) {
+	r.from = from
+	r.done.Go(r.write)
+	r.done.Go(r.report)
+}
+
+// Record takes a copy of d, its slices included: the caller may use them again. So may it the memory of Method, Host,
+// RawPath, Resource and RequestID, which may be cuts of a request's buffer; the other strings may be kept as they are.
+//
+// In memory it returns at once. With a spool nil means what Config.Durability says, and it waits for the disk, as a rule
+// microseconds, in ModeStrict for an fsync, and for others no longer than Config.Patience says. (Who writes for the
+// others waits for the kernel as long as that takes.)
+//
+// With OnFailure Deny it returns ErrFull when there is no room, ErrFailed when the disk refuses or keeps it waiting too
+// long, and ErrClosed after Close, and the decision must not be given; with Count such a record is lost, counted, and the
+// answer is nil. What the disk took too late may be written all the same.
 func (r *Recorder) Record(d store.Decision) error {
-	return r.queue.add(&d, r.cfg.OnFailure == Count)
+	if r.backlog != nil { // not by way of r.from, through which d would escape to the heap
+		return r.backlog.add(&d)
+	}
+	return r.queue.add(&d)
 }
 
 // Stats returns the account as it is now.
 func (r *Recorder) Stats() Stats {
-	s := r.queue.stats()
-	r.mu.Lock()
-	s.LastError, s.FailingSince = r.lastErr, r.since
-	r.mu.Unlock()
+	s := r.from.stats()
+	s.LastError, s.FailingSince = r.trouble.state()
 	return s
 }
 
-// Close takes no further records and writes those that wait, until ctx ends. What could not be written by then is
-// counted as lost and told by the error. Further calls wait for the first and return the same.
+// Close takes no further records and writes those that wait, until ctx ends. What could not be written by then stays in
+// the spool for the next process, which is no loss; without a spool it is counted as lost and told by the error. With one
+// the error says what is not known to be on disk. Further calls wait for the first and return the same.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.once.Do(func() { r.lost = r.close(ctx) })
 	return r.lost
 }
 
 func (r *Recorder) close(ctx context.Context) error {
-	r.queue.close()
+	r.from.close()
 	select {
 	case <-r.written:
 	case <-ctx.Done():
 	}
 	r.giveUp()
 	r.done.Wait()
-	n := r.queue.abandon()
-	if n == 0 {
-		return nil
+	err := r.from.leave(context.Cause(ctx))
+	if err != nil {
+		r.log.Error("audit records lost at close", "error", err, "last_error", r.Stats().LastError)
 	}
-	r.log.Error("audit records lost at close", "records", n, "error", r.Stats().LastError)
-	return fmt.Errorf("audit: %d records not written: %w", n, context.Cause(ctx))
+	return err
 }
 
-// report says at every interval how many records were lost meanwhile, and a last time at the end.
+// report says at every interval how many records were lost or refused meanwhile, and a last time at the end.
 func (r *Recorder) report() {
 	tick := time.NewTicker(r.cfg.Report)
 	defer tick.Stop()
-	var told uint64
+	var told Stats
 	tell := func() {
 		s := r.Stats()
-		if s.Lost > told {
-			r.log.Error("audit records lost", "records", s.Lost-told, "lost_total", s.Lost, "queued", s.Queued, "error", s.LastError)
-			told = s.Lost
+		if s.Lost > told.Lost {
+			r.log.Error("audit records lost", "records", s.Lost-told.Lost, "lost_total", s.Lost, "queued", s.Queued,
+				"error", s.LastError, "last_refusal", s.LastRefusal)
 		}
+		if s.Refused > told.Refused {
+			r.log.Error("audit records refused, decisions denied", "records", s.Refused-told.Refused, "queued", s.Queued,
+				"error", s.LastError, "last_refusal", s.LastRefusal)
+		}
+		told = s
 	}
 	for {
 		select {
@@ -129,30 +198,5 @@ func (r *Recorder) report() {
 			tell()
 			return
 		}
-	}
-}
-
-// failed notes a failed write; the first of a row is logged.
-func (r *Recorder) failed(err error) {
-	r.mu.Lock()
-	first := r.since.IsZero()
-	r.lastErr = err.Error()
-	if first {
-		r.since = r.cfg.Now().UTC()
-	}
-	r.mu.Unlock()
-	if first {
-		r.log.Warn("audit writes fail", "error", err, "queued", r.queue.stats().Queued)
-	}
-}
-
-// worked notes a write; the first after failures is logged.
-func (r *Recorder) worked() {
-	r.mu.Lock()
-	since := r.since
-	r.since = time.Time{}
-	r.mu.Unlock()
-	if !since.IsZero() {
-		r.log.Info("audit writes work again", "failing_since", since, "queued", r.queue.stats().Queued)
 	}
 }

@@ -13,38 +13,11 @@ import (
 func (r *Recorder) write() {
 	defer close(r.written)
 	for {
-		c := r.next()
-		if c == nil {
+		ds := r.from.next(r.ctx)
+		if ds == nil || !r.drain(ds) {
 			return
 		}
-		if !r.drain(c.records) {
-			return
-		}
-		r.queue.release(c)
-	}
-}
-
-// next waits for a batch: a full one, or one that has waited long enough; nil at the end.
-func (r *Recorder) next() *chunk {
-	var due <-chan time.Time
-	overdue := false
-	for {
-		c, waiting, closed := r.queue.take(overdue)
-		if c != nil || closed {
-			return c
-		}
-		if waiting && due == nil {
-			timer := time.NewTimer(r.cfg.Wait)
-			defer timer.Stop()
-			due = timer.C
-		}
-		select {
-		case <-r.queue.wake:
-		case <-due:
-			overdue = true
-		case <-r.ctx.Done():
-			return nil
-		}
+		r.from.done()
 	}
 }
 
@@ -65,7 +38,7 @@ func (r *Recorder) drain(ds []store.Decision) bool {
 			ds = r.joined(ds)
 		}
 		if len(ds) == 0 {
-			r.worked()
+			r.trouble.worked()
 			return true
 		}
 		select {
@@ -80,11 +53,7 @@ func (r *Recorder) drain(ds []store.Decision) bool {
 // joined is ds and the batch after it, if there is one. Records that the store refused, when it has taken none yet, need
 // others beside them to tell whose fault it is; they must not hold up the queue by standing alone.
 func (r *Recorder) joined(ds []store.Decision) []store.Decision {
-	c, _, _ := r.queue.take(true)
-	if c == nil {
-		return ds
-	}
-	return append(slices.Clip(ds), c.records...)
+	return append(slices.Clip(ds), r.from.more()...)
 }
 
 // pass tries a batch once. A batch that is refused for itself is halved until the records at fault stand alone. They are
@@ -106,10 +75,10 @@ func (p *pass) write(ds []store.Decision) []store.Decision {
 	if err == nil {
 		p.works = true
 		p.r.probe = ds[len(ds)-1]
-		p.r.queue.settle(len(ds), 0)
+		p.r.from.settle(len(ds), 0)
 		return nil
 	}
-	p.r.failed(err)
+	p.r.trouble.failed(err)
 	if away(err) || !p.plausible(err) {
 		return ds
 	}
@@ -142,7 +111,7 @@ func (p *pass) giveUp() {
 	for _, f := range p.refused {
 		p.r.log.Error("audit record refused by the store and lost", "decision_id", f.id, "error", f.err)
 	}
-	p.r.queue.settle(0, len(p.refused))
+	p.r.from.settle(0, len(p.refused))
 }
 
 func (r *Recorder) append(ds []store.Decision) error {
