@@ -114,7 +114,10 @@ func TestNotReadySaysWhy(t *testing.T) {
 	v := launch(t, "serve", "--store", newSQLite(t), "--authority", "http://127.0.0.1:1", "--tenant", "11111111-1111-4111-8111-111111111111",
 		"--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
 	v.await(t, "listening line", func() bool { return v.addresses() })
-	v.await(t, "the policy", func() bool { _, body := v.get(t, "/readyz"); return !strings.Contains(body, "no policy") })
+	v.await(t, "policy and revocations", func() bool {
+		_, body := v.get(t, "/readyz")
+		return !strings.Contains(body, "no policy") && !strings.Contains(body, "no revocations")
+	})
 	if code, _ := v.get(t, "/healthz"); code != http.StatusOK {
 		t.Errorf("healthz: %d", code)
 	}

@@ -157,7 +157,9 @@ func (s *Server) provision(tool string) error {
 	}
 	settings := "[global]\n\tserver services = ldap\n\tinterfaces = 127.0.0.1\n\tbind interfaces only = yes\n" +
 		"\ttls enabled = yes\n\ttls keyfile = " + filepath.Join(s.dir, "key.pem") +
-		"\n\ttls certfile = " + filepath.Join(s.dir, "cert.pem") + "\n\ttls cafile = " + s.CAFile + "\n"
+		"\n\ttls certfile = " + filepath.Join(s.dir, "cert.pem") + "\n\ttls cafile = " + s.CAFile + "\n" +
+		// One of its own for each test binary: two that meet in the system's folder stop each other.
+		"\tpid directory = " + filepath.Join(s.dir, "dc") + "\n\tlock directory = " + filepath.Join(s.dir, "dc") + "\n"
 	changed := strings.Replace(string(text), "[global]\n", settings, 1)
 	if changed == string(text) {
 		return errors.New("smb.conf has no section [global]")
