@@ -146,7 +146,7 @@ func (s *Server) revokeLost(ctx context.Context, tenant string, events []mirror.
 		notBefore := e.At.UTC().Truncate(time.Second)
 		_, err = s.store.CreateRevocation(ctx, store.Revocation{
 			ID: id.String(), TenantID: tenant, Kind: store.RevokePrincipal, Value: e.ObjectID, NotBefore: notBefore,
-			ExpiresAt: notBefore.Add(revokedFor), Actor: "mirror", Reason: "the directory says: " + e.Kind.String(),
+			ExpiresAt: notBefore.Add(admin.RevocationLife), Actor: "mirror", Reason: "the directory says: " + e.Kind.String(),
 		})
 		if err != nil {
 			return fmt.Errorf("revoke what the directory took away: %w", err)
@@ -155,9 +155,6 @@ func (s *Server) revokeLost(ctx context.Context, tenant string, events []mirror.
 	s.feed.Kick()
 	return nil
 }
-
-// revokedFor is when no token can be valid any more that was issued before: the longest life of a token and some.
-const revokedFor = 28*time.Hour + 10*time.Minute
 
 // lookup is the directory as DirectoryService asks it.
 type lookup struct{ groups *directory.Resolver }

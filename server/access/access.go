@@ -58,11 +58,7 @@ func (s *Server) Check(ctx context.Context, req *verdictv1.CheckRequest) (*verdi
 	c := call.From(ctx)
 	q := question(req, "", c.PEP)
 	a := s.decider.Decide(ctx, &q)
-	c.Note(slog.String("effect", a.Effect.String()), slog.String("reason", a.Reason.String()),
-		slog.Uint64("revision", a.Revision), slog.String("api", a.API), slog.String("route", a.Route))
-	if a.Caller != nil {
-		c.Note(slog.String("principal", a.Caller.Principal.ObjectID))
-	}
+	c.Note(a.LogAttrs()...)
 	return s.response(&a), nil
 }
 

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// revocationLife is how long a revocation counts unless it says otherwise: the longest life of a token, 28 hours, and
+	// RevocationLife is how long a revocation counts unless it says otherwise: the longest life of a token, 28 hours, and
 	// the largest tolerated difference of clocks at either end of it, 5 minutes.
-	revocationLife = 28*time.Hour + 10*time.Minute
+	RevocationLife = 28*time.Hour + 10*time.Minute
 	// maxRevocationLife bounds what replicas hold in memory; no token that lives longer is ever accepted.
 	maxRevocationLife = 30 * 24 * time.Hour
 	// maxRevocationLead is for clocks that differ. A revocation of the future would refuse every new sign-in until then.
@@ -61,7 +61,7 @@ func (s *RevocationService) revocationFact(p *verdictv1.Revocation) (store.Revoc
 	r.NotBefore = r.NotBefore.Truncate(time.Second)
 	defaulted := r.ExpiresAt.IsZero()
 	if defaulted {
-		r.ExpiresAt = r.NotBefore.Add(revocationLife)
+		r.ExpiresAt = r.NotBefore.Add(RevocationLife)
 	}
 	if r.Kind == "" {
 		wrong("kind", "set what is named: a principal, client, session, token or tenant")

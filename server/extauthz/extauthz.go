@@ -3,7 +3,6 @@ package extauthz
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -51,20 +50,11 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (*authv3.C
 	q := question(req)
 	q.PEP = c.PEP
 	a := s.decider.Decide(ctx, q)
-	note(c, &a)
+	c.Note(a.LogAttrs()...)
 	if a.Allowed() {
 		return allowed(&a), nil
 	}
 	return denied(&a, s.verbose), nil
-}
-
-// note puts the decision on the call's log line.
-func note(c *call.Call, a *pdp.Answer) {
-	c.Note(slog.String("effect", a.Effect.String()), slog.String("reason", a.Reason.String()),
-		slog.Uint64("revision", a.Revision), slog.String("api", a.API), slog.String("route", a.Route))
-	if a.Caller != nil {
-		c.Note(slog.String("principal", a.Caller.Principal.ObjectID))
-	}
 }
 
 // question reads what is needed of a CheckRequest. A request that is not HTTP is malformed: its Raw stays empty.

@@ -1,6 +1,7 @@
 package pdp
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -58,3 +59,15 @@ type SignIn struct {
 
 // Allowed says whether the caller may.
 func (a *Answer) Allowed() bool { return a.Effect == policy.Allow }
+
+// LogAttrs is what a call's log line says of the answer: ids and fixed words.
+func (a *Answer) LogAttrs() []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("effect", a.Effect.String()), slog.String("reason", a.Reason.String()),
+		slog.Uint64("revision", a.Revision), slog.String("api", a.API), slog.String("route", a.Route),
+	}
+	if a.Caller != nil {
+		attrs = append(attrs, slog.String("principal", a.Caller.Principal.ObjectID))
+	}
+	return attrs
+}
