@@ -42,7 +42,8 @@ func (g Grant) Canonical() Grant {
 }
 
 // Canonical is d in the form it is kept in: no empty lists, At in UTC and whole microseconds, Took in whole microseconds,
-// valid text. ErrInvalid when the ID is not a UUID in lower case or a number is too large.
+// valid text, no Epoch and Seq without an Instance. ErrInvalid when the ID is not a UUID in lower case, a number is too large, At is
+// outside the years 1 to 9999 or the leaf has another length.
 func (d Decision) Canonical() (Decision, error) {
 	if !isUUID(d.ID) {
 		return d, fmt.Errorf("decision %q: the id is not a UUID in lower case: %w", d.ID, ErrInvalid)
@@ -50,17 +51,37 @@ func (d Decision) Canonical() (Decision, error) {
 	if d.Revision > MaxRevision {
 		return d, fmt.Errorf("decision %s: revision %d: %w", d.ID, d.Revision, ErrInvalid)
 	}
+	if max(d.Epoch, d.Seq, d.Repeats) > MaxRevision {
+		return d, fmt.Errorf("decision %s: epoch %d, sequence %d, repeats %d: %w", d.ID, d.Epoch, d.Seq, d.Repeats, ErrInvalid)
+	}
+	if d.Instance != "" && (d.Epoch == 0 || d.Seq == 0) {
+		return d, fmt.Errorf("decision %s: of instance %q without an epoch and a number: %w", d.ID, d.Instance, ErrInvalid)
+	}
+	if len(d.Leaf) != 0 && len(d.Leaf) != LeafSize {
+		return d, fmt.Errorf("decision %s: a leaf of %d bytes: %w", d.ID, len(d.Leaf), ErrInvalid)
+	}
+	if y := d.At.UTC().Year(); y < 1 || y > 9999 {
+		return d, fmt.Errorf("decision %s: in year %d: %w", d.ID, y, ErrInvalid)
+	}
 	d.At = Instant(d.At)
 	d.Took = d.Took.Truncate(time.Microsecond)
 	for _, s := range []*string{&d.Detail, &d.TenantID, &d.PrincipalID, &d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template,
-		&d.Method, &d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID,
+		&d.Method, &d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID, &d.SourceIP, &d.Instance,
 		&d.AgentParent, &d.AgentFacets} {
 		*s = mend(*s)
 	}
-	d.Permissions = mendAll(d.Permissions)
-	d.Grants = mendAll(d.Grants)
+	for _, l := range []*[]string{&d.Permissions, &d.Grants, &d.Subjects, &d.Scopes, &d.Missing, &d.GrantSubjects} {
+		*l = mendAll(*l)
+	}
+	if d.Instance == "" {
+		d.Epoch, d.Seq = 0, 0
+	}
+	d.Leaf = list(d.Leaf)
 	return d, nil
 }
+
+// LeafSize is the length of Decision.Leaf, unless it is empty.
+const LeafSize = 32
 
 // MaxRevision is the largest number a revision can have; databases have no unsigned integers.
 const MaxRevision = 1<<63 - 1

@@ -37,6 +37,12 @@ type Store interface {
 	RevocationStore
 	TrustStore
 	MirrorStore
+	DecisionFollower
+	DecisionCounter
+	DecisionSealer
+	DecisionKeeper
+	ChangeReader
+	Coordinator
 	// CheckSchema returns nil, or ErrSchema with what to do when the schema is older or newer than this binary needs.
 	CheckSchema(ctx context.Context) error
 	// Ping returns nil or ErrUnavailable.

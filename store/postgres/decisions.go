@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"strings"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,198 +13,111 @@ import (
 
 const columnsDecision = `at, id::text, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
        client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
-       agent_parent, agent_facets`
+       subjects, scopes, missing, grant_subjects, source_ip, instance, epoch, seq, leaf,
+       agent_parent, agent_facets, repeats`
 
-// One array a column. Lists are array literals in text, since arrays of arrays would have to be of one length. Without a
-// conflict target the right to INSERT is enough, and the table has no other constraint that two records could meet in.
-const sqlInsertDecisions = `
-INSERT INTO decisions (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
-       agent_parent, agent_facets)
-SELECT at, id::uuid, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions::text[], resource, grants::text[], door, pep, request_id,
-       agent_parent, agent_facets
-FROM unnest(@at::timestamptz[], @id::text[], @allowed::boolean[], @reason::smallint[], @principal_kind::smallint[],
-       @revision::bigint[], @took_us::bigint[], @detail::text[], @tenant_id::text[], @principal_id::text[],
-       @client_id::text[], @token_id::text[], @api::text[], @route::text[], @template::text[], @method::text[],
-       @host::text[], @raw_path::text[], @permissions::text[], @resource::text[], @grants::text[], @door::text[],
-       @pep::text[], @request_id::text[], @agent_parent::text[], @agent_facets::text[])
-       AS d (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
-       agent_parent, agent_facets)
-ON CONFLICT DO NOTHING`
+// asked is the mode of queries over records: the database sees the values when it plans, which decides between indexes and
+// rules out partitions. A plan for any value would serve none.
+const asked = pgx.QueryExecModeExec
 
-// Each list begins with what its index begins with; the other filters look at the rows that the index gives. The order is by
-// decisions.id, the column: a bare id would be the text in the select list, which no index has.
-const (
-	restOfDecisionFilter = `
-  AND at >= @from AND at < @to AND (at, id) < (@after_at::timestamptz, @after_id::text::uuid)
+// matches is the filter of all queries over records; what was not asked for folds away.
+const matches = `at >= @from AND at < @to
   AND (@tenant_id::text = '' OR tenant_id = @tenant_id)
   AND (@principal_id::text = '' OR principal_id = @principal_id)
-  AND (@allowed::boolean IS NULL OR allowed = @allowed)
+  AND (@client_id::text = '' OR client_id = @client_id)
+  AND (@subject::text = '' OR grant_subjects @> ARRAY[@subject::text])
+  AND (@permission::text = '' OR permissions @> ARRAY[@permission::text])
+  AND (@allowed::boolean IS NULL OR allowed = @allowed::boolean)
   AND (@reason::smallint = 0 OR reason = @reason)
   AND (@api::text = '' OR api = @api)
+  AND (@route::text = '' OR route = @route)
+  AND (@revision::bigint = 0 OR revision = @revision)`
+
+// The order is by decisions.id, the column: a bare id would be the text in the select list, which no index has. The bound on
+// at alone says what the one on the pair implies, since only it rules out partitions.
+const sqlListDecisions = `
+SELECT ` + columnsDecision + `
+FROM decisions
+WHERE ` + matches + `
+  AND at <= @after_at::timestamptz AND (at, id) < (@after_at::timestamptz, @after_id::text::uuid)
 ORDER BY decisions.at DESC, decisions.id DESC
-LIMIT @limit`
+LIMIT @limit::bigint`
 
-	sqlListDecisions = `
+const sqlGetDecision = `
 SELECT ` + columnsDecision + `
 FROM decisions
-WHERE true` + restOfDecisionFilter
-
-	sqlListDecisionsOfPrincipal = `
-SELECT ` + columnsDecision + `
-FROM decisions
-WHERE principal_id <> '' AND principal_id = @principal_id` + restOfDecisionFilter
-
-	sqlListDecisionsOfReason = `
-SELECT ` + columnsDecision + `
-FROM decisions
-WHERE reason = @reason` + restOfDecisionFilter
-
-	sqlListDecisionsOfAPI = `
-SELECT ` + columnsDecision + `
-FROM decisions
-WHERE api = @api` + restOfDecisionFilter
-
-	sqlListDecisionsOfTenant = `
-SELECT ` + columnsDecision + `
-FROM decisions
-WHERE tenant_id <> '' AND tenant_id = @tenant_id` + restOfDecisionFilter
-
-	sqlListDenied = `
-SELECT ` + columnsDecision + `
-FROM decisions
-WHERE NOT allowed` + restOfDecisionFilter
-)
-
-// decisionChunk is how many records go into one statement.
-const decisionChunk = 5000
+WHERE at >= @from::timestamptz AND at < @to::timestamptz AND id = @id::text::uuid
+LIMIT 1`
 
 // noID is before all others.
 const noID = "00000000-0000-0000-0000-000000000000"
 
-// AppendDecisions implements store.DecisionAppender. The right to INSERT is all it needs.
-func (s *Store) AppendDecisions(ctx context.Context, ds []store.Decision) error {
-	if len(ds) == 0 {
-		return nil
-	}
-	var batches []pgx.StrictNamedArgs
-	for rest := ds; len(rest) > 0; {
-		n := min(len(rest), decisionChunk)
-		args, err := columnsOf(rest[:n])
-		if err != nil {
-			return s.asStoreError("append decisions", err)
-		}
-		batches, rest = append(batches, args), rest[n:]
-	}
-	return s.writing(ctx, "append decisions", func(tx pgx.Tx) error {
-		for _, args := range batches {
-			if _, err := tx.Exec(ctx, sqlInsertDecisions, args); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// columnsOf turns records into one array a column.
-func columnsOf(ds []store.Decision) (pgx.StrictNamedArgs, error) {
-	n := len(ds)
-	at, allowed := make([]time.Time, n), make([]bool, n)
-	reason, kind := make([]int16, n), make([]int16, n)
-	revision, took := make([]int64, n), make([]int64, n)
-	args := pgx.StrictNamedArgs{"at": at, "allowed": allowed, "reason": reason, "principal_kind": kind, "revision": revision, "took_us": took}
-	text := func(name string) []string {
-		column := make([]string, n)
-		args[name] = column
-		return column
-	}
-	id, detail, tenant, principal, client, token := text("id"), text("detail"), text("tenant_id"), text("principal_id"), text("client_id"), text("token_id")
-	api, route, template, method, host, path := text("api"), text("route"), text("template"), text("method"), text("host"), text("raw_path")
-	permissions, resource, grants, door, pep, request := text("permissions"), text("resource"), text("grants"), text("door"), text("pep"), text("request_id")
-	parent, facets := text("agent_parent"), text("agent_facets")
-	for i := range ds {
-		d, err := ds[i].Canonical()
-		if err != nil {
-			return nil, err
-		}
-		at[i], allowed[i], reason[i], kind[i], revision[i], took[i] = d.At, d.Allowed, d.Reason, d.PrincipalKind, number(d.Revision), d.Took.Microseconds()
-		id[i], detail[i], tenant[i], principal[i], client[i], token[i] = d.ID, d.Detail, d.TenantID, d.PrincipalID, d.ClientID, d.TokenID
-		api[i], route[i], template[i], method[i], host[i], path[i] = d.API, d.Route, d.Template, d.Method, d.Host, d.RawPath
-		permissions[i], resource[i], grants[i] = arrayLiteral(d.Permissions), d.Resource, arrayLiteral(d.Grants)
-		door[i], pep[i], request[i], parent[i], facets[i] = d.Door, d.PEP, d.RequestID, d.AgentParent, d.AgentFacets
-	}
-	return args, nil
-}
-
-// arrayLiteral is l as Postgres reads a text[]: {"a","b"}, with quotes and backslashes escaped.
-func arrayLiteral(l []string) string {
-	if len(l) == 0 {
-		return "{}"
-	}
-	var b strings.Builder
-	b.WriteByte('{')
-	for i, s := range l {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('"')
-		for j := range len(s) {
-			if s[j] == '"' || s[j] == '\\' {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(s[j])
-		}
-		b.WriteByte('"')
-	}
-	b.WriteByte('}')
-	return b.String()
-}
-
-func scanDecision(r pgx.Row) (d store.Decision, err error) {
-	var took int64
-	if err = r.Scan(&d.At, &d.ID, &d.Allowed, &d.Reason, &d.PrincipalKind, &d.Revision, &took, &d.Detail, &d.TenantID, &d.PrincipalID,
-		&d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method, &d.Host, &d.RawPath, &d.Permissions,
-		&d.Resource, &d.Grants, &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets); err != nil {
+func scanDecision(r pgx.Row) (store.Decision, error) {
+	d, err := scanPlaced(r)
+	if err != nil {
 		return d, err
 	}
-	d.Took = time.Duration(took) * time.Microsecond
 	return d.Canonical()
+}
+
+// scanPlaced leaves Epoch and Seq as they are kept: without an instance they are the lane and the place in it.
+func scanPlaced(r pgx.Row) (d store.Decision, err error) {
+	var took int64
+	err = r.Scan(&d.At, &d.ID, &d.Allowed, &d.Reason, &d.PrincipalKind, &d.Revision, &took, &d.Detail, &d.TenantID, &d.PrincipalID,
+		&d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method, &d.Host, &d.RawPath, &d.Permissions,
+		&d.Resource, &d.Grants, &d.Door, &d.PEP, &d.RequestID, &d.Subjects, &d.Scopes, &d.Missing, &d.GrantSubjects, &d.SourceIP,
+		&d.Instance, &d.Epoch, &d.Seq, &d.Leaf, &d.AgentParent, &d.AgentFacets, &d.Repeats)
+	d.Took = time.Duration(took) * time.Microsecond
+	return d, err
 }
 
 // ListDecisions implements store.DecisionReader.
 func (s *Store) ListDecisions(ctx context.Context, f store.DecisionFilter, after store.DecisionCursor, limit int) ([]store.Decision, error) {
-	query, args := listDecisions(f, after, limit)
-	l, err := collect(ctx, s.pool, scanDecision, query, args)
+	l, err := collect(ctx, s.pool, scanDecision, sqlListDecisions, listArgs(f, after, limit), asked)
 	return l, s.asStoreError("list decisions", err)
 }
 
-func listDecisions(f store.DecisionFilter, after store.DecisionCursor, limit int) (query string, args pgx.StrictNamedArgs) {
-	// The narrowest filter comes first.
-	query = sqlListDecisions
-	switch {
-	case f.PrincipalID != "":
-		query = sqlListDecisionsOfPrincipal
-	case f.Reason != 0:
-		query = sqlListDecisionsOfReason
-	case f.Allowed != nil && !*f.Allowed:
-		query = sqlListDenied
-	case f.API != "":
-		query = sqlListDecisionsOfAPI
-	case f.TenantID != "":
-		query = sqlListDecisionsOfTenant
-	}
-	args = pgx.StrictNamedArgs{
-		"from": bound(f.From, pgtype.NegativeInfinity), "to": bound(f.To, pgtype.Infinity),
-		"after_at": pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}, "after_id": noID,
-		"tenant_id": f.TenantID, "principal_id": f.PrincipalID, "allowed": f.Allowed, "reason": f.Reason, "api": f.API,
-		"limit": max(limit, 0),
-	}
+func listArgs(f store.DecisionFilter, after store.DecisionCursor, limit int) pgx.StrictNamedArgs {
+	args := filterArgs(f)
+	args["limit"] = max(limit, 0)
+	args["after_at"], args["after_id"] = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}, noID
 	if after != (store.DecisionCursor{}) {
-		args["after_at"], args["after_id"] = store.Instant(after.At), after.ID
+		args["after_at"], args["after_id"] = instant(after.At), after.ID
 	}
-	return query, args
+	return args
+}
+
+// filterArgs are the arguments of matches.
+func filterArgs(f store.DecisionFilter) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
+		"from": bound(f.From, pgtype.NegativeInfinity), "to": bound(f.To, pgtype.Infinity),
+		"tenant_id": f.TenantID, "principal_id": f.PrincipalID, "client_id": f.ClientID, "subject": f.Subject, "permission": f.Permission,
+		"allowed": f.Allowed, "reason": f.Reason, "api": f.API, "route": f.Route, "revision": number(f.Revision),
+	}
+}
+
+// GetDecision implements store.DecisionReader.
+func (s *Store) GetDecision(ctx context.Context, id string) (d store.Decision, err error) {
+	doing := "get decision " + id
+	windows, err := store.IDWindows(id)
+	if err != nil {
+		return d, fmt.Errorf("%s: %w", doing, err)
+	}
+	for _, w := range windows {
+		found, err := collect(ctx, s.pool, scanDecision, sqlGetDecision, pgx.StrictNamedArgs{"from": instant(w[0]), "to": instant(w[1]), "id": id}, asked)
+		switch {
+		case err != nil:
+			return d, s.asStoreError(doing, err)
+		case len(found) > 0:
+			return found[0], nil
+		}
+	}
+	return d, fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+}
+
+// instant is t as an argument of its own type, whichever mode the statement runs in.
+func instant(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: store.Instant(t), Valid: true}
 }
 
 // bound is t, or none. Bounds may be finer than what is kept: the first whole microsecond at or after t says the same.
@@ -212,5 +125,5 @@ func bound(t time.Time, none pgtype.InfinityModifier) pgtype.Timestamptz {
 	if t.IsZero() {
 		return pgtype.Timestamptz{InfinityModifier: none, Valid: true}
 	}
-	return pgtype.Timestamptz{Time: store.Instant(t.Add(time.Microsecond - 1)), Valid: true}
+	return instant(t.Add(time.Microsecond - 1))
 }

@@ -22,21 +22,23 @@ const (
 	uniqueViolation      = "23505"
 	checkViolation       = "23514"
 	dataException        = "22"
+	objectInUse          = "55006"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
 )
 
 // passing are the codes, or classes of codes, of what may be over by the next try.
 var passing = []string{
-	"08",    // connection
-	"25006", // read-only: a replica, or a failover under way
-	"28",    // not let in: a password is being changed
-	"3D000", // the database is not there yet
-	"40",    // rolled back, more often than we retry
-	"53",    // resources
-	"55P03", // lock not available
-	"57",    // cancelled by a timeout or an administrator, shutting down, starting up
-	"58",    // the system below
+	"08",        // connection
+	"25006",     // read-only: a replica, or a failover under way
+	"28",        // not let in: a password is being changed
+	"3D000",     // the database is not there yet
+	"40",        // rolled back, more often than we retry
+	"53",        // resources
+	objectInUse, // a day's partition is being detached
+	"55P03",     // lock not available
+	"57",        // cancelled by a timeout or an administrator, shutting down, starting up
+	"58",        // the system below
 }
 
 // asStoreError names what pgx reports. It reads SQLSTATE and constraint, never message text. What is already named passes

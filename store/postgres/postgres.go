@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/verdict-authz/verdict/store"
@@ -51,6 +52,9 @@ type Store struct {
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 	listeners sync.WaitGroup
+
+	days keptDays      // that are known to have a partition
+	uses store.UseMemo // of grants that are written
 }
 
 var _ store.Store = (*Store)(nil)
@@ -145,9 +149,13 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// collect reads all rows of a query. Rows are scanned as they arrive.
-func collect[T any](ctx context.Context, q querier, scan func(pgx.Row) (T, error), query string, args pgx.StrictNamedArgs) ([]T, error) {
-	rows, err := q.Query(ctx, query, args)
+// collect reads all rows of a query, in the pool's mode unless another is given. Rows are scanned as they arrive.
+func collect[T any](ctx context.Context, q querier, scan func(pgx.Row) (T, error), query string, args pgx.StrictNamedArgs, mode ...pgx.QueryExecMode) ([]T, error) {
+	with := make([]any, 0, 2)
+	for _, m := range mode {
+		with = append(with, m)
+	}
+	rows, err := q.Query(ctx, query, append(with, args)...)
 	if err != nil {
 		return nil, err
 	}
@@ -161,4 +169,17 @@ func collect[T any](ctx context.Context, q querier, scan func(pgx.Row) (T, error
 		all = append(all, one)
 	}
 	return all, rows.Err()
+}
+
+// utc scans an instant as stores keep it.
+type utc time.Time
+
+// ScanTimestamptz implements pgtype.TimestamptzScanner.
+func (u *utc) ScanTimestamptz(v pgtype.Timestamptz) error {
+	if !v.Valid || v.InfinityModifier != pgtype.Finite {
+		*u = utc{}
+		return nil
+	}
+	*u = utc(store.Instant(v.Time))
+	return nil
 }

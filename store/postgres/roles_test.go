@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -29,6 +30,12 @@ func TestThePDPReadsPolicyAndAppendsAudit(t *testing.T) {
 		"get":          func() error { _, _, err := pdp.GetAPI(ctx, "a"); return err },
 		"check schema": func() error { return pdp.CheckSchema(ctx) },
 		"append":       func() error { return pdp.AppendDecisions(ctx, []store.Decision{record(1), record(2)}) },
+		"append with use": func() error {
+			d := record(4)
+			d.Grants, d.Instance, d.Epoch, d.Seq = []string{"g"}, "i", 1, 1
+			return pdp.AppendDecisions(ctx, []store.Decision{d})
+		},
+		"ensure":       func() error { _, err := pdp.EnsurePartitions(ctx, time.Unix(0, 0), 1); return err },
 		"append again": func() error { return pdp.AppendDecisions(ctx, []store.Decision{record(1), record(3)}) },
 	} {
 		if err := call(); err != nil {
@@ -40,6 +47,9 @@ func TestThePDPReadsPolicyAndAppendsAudit(t *testing.T) {
 	}
 	if _, err := pdp.ListDecisions(ctx, store.DecisionFilter{}, store.DecisionCursor{}, 1); !denied(err) {
 		t.Errorf("it read the audit: %v", err)
+	}
+	if _, err := pdp.GrantUse(ctx, time.Time{}); !denied(err) {
+		t.Errorf("it read the use of grants: %v", err)
 	}
 }
 
@@ -69,6 +79,26 @@ func TestTheAdminWritesPolicyAndReadsAudit(t *testing.T) {
 	if _, err := admin.ListDecisions(ctx, store.DecisionFilter{}, store.DecisionCursor{}, 1); err != nil {
 		t.Errorf("list decisions: %v", err)
 	}
+	for name, call := range map[string]func() error{
+		"tail": func() error {
+			_, err := admin.DecisionsAfter(ctx, store.TailCursor{}, store.DecisionFilter{}, 1)
+			return err
+		},
+		"grant use":     func() error { _, err := admin.GrantUse(ctx, time.Time{}); return err },
+		"append digest": func() error { return admin.AppendDigest(ctx, store.Digest{Number: 1, Kind: store.DigestHourly}) },
+		"lease":         func() error { _, err := admin.AcquireLease(ctx, "l", "h", time.Minute); return err },
+		"release":       func() error { return admin.ReleaseLease(ctx, "l", "h") },
+		"cursor":        func() error { return admin.SetCursor(ctx, "c", "1", "") },
+		"partitions":    func() error { _, err := admin.Partitions(ctx); return err },
+		"ensure":        func() error { _, err := admin.EnsurePartitions(ctx, time.Now(), 1); return err },
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := admin.DetachPartition(ctx, "decisions_"+time.Now().UTC().Format("20060102")); !denied(err) {
+		t.Errorf("it detached audit: %v", err)
+	}
 	if err := admin.AppendDecisions(ctx, []store.Decision{record(1)}); !denied(err) {
 		t.Errorf("it appended audit: %v", err)
 	}
@@ -83,16 +113,75 @@ func TestNobodyRewritesWhatIsRecorded(t *testing.T) {
 	if err := s.AppendDecisions(t.Context(), []store.Decision{record(1)}); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.AppendDigest(t.Context(), store.Digest{Number: 1, Kind: store.DigestHourly}); err != nil {
+		t.Fatal(err)
+	}
+	day := "decisions_00010101"                                                // of record(1)
 	for _, role := range []string{"verdict_pdp", "verdict_admin", "verdict"} { // the last one owns the tables
 		conn := raw(t, url+"&role="+role)
 		for _, statement := range []string{
 			"UPDATE decisions SET allowed = true", "DELETE FROM decisions", "TRUNCATE decisions",
 			"UPDATE revisions SET actor = 'x'", "DELETE FROM revisions", "TRUNCATE revisions, changes",
 			"UPDATE changes SET key = 'x'", "DELETE FROM changes", "TRUNCATE changes",
+			"UPDATE digests SET root = ''", "DELETE FROM digests", "TRUNCATE digests",
+			"UPDATE " + day + " SET allowed = true", "DELETE FROM " + day, "TRUNCATE " + day,
 		} {
 			if _, err := conn.Exec(context.Background(), statement); !denied(err) {
 				t.Errorf("%s: %s: %v", role, statement, err)
 			}
 		}
+	}
+}
+
+func TestADetachedDayStaysAsItIs(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	if err := s.AppendDecisions(t.Context(), []store.Decision{record(1)}); err != nil {
+		t.Fatal(err)
+	}
+	const day = "decisions_00010101"
+	if err := s.DetachPartition(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	conn := raw(t, url)
+	for _, statement := range []string{"UPDATE " + day + " SET allowed = true", "DELETE FROM " + day, "TRUNCATE " + day} {
+		if _, err := conn.Exec(t.Context(), statement); !denied(err) {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+}
+
+func TestADetachThatWasCutShortIsFinished(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	ctx := t.Context()
+	if err := s.AppendDecisions(ctx, []store.Decision{record(1)}); err != nil {
+		t.Fatal(err)
+	}
+	const day = "decisions_00010101"
+	reader := raw(t, url)
+	exec(t, reader, "BEGIN", "SELECT count(*) FROM decisions") // the detach waits for it
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	if err := s.DetachPartition(short, day); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("detach beside a reader: %v", err)
+	}
+	exec(t, reader, "COMMIT")
+	if err := s.DetachPartition(ctx, day); err != nil {
+		t.Fatalf("detach again: %v", err)
+	}
+	if err := s.DropPartition(ctx, day); err != nil {
+		t.Fatalf("drop: %v", err)
+	}
+}
+
+// A later record that names a function or a table of its own session must not run with the rights of the owner.
+func TestWhatRunsAsTheOwnerDoesNotLookIntoTheCallersSchema(t *testing.T) {
+	url := pgtest.New(t)
+	conn := raw(t, url+"&role=verdict_pdp")
+	exec(t, conn, "CREATE TEMPORARY TABLE grant_use (LIKE pg_class)",
+		"SELECT note_grant_use('{2026-01-01}', '{g}', '{t}', '{p}', '{2026-01-01Z}', '{2026-01-01Z}')")
+	if l, err := open(t, url).GrantUse(t.Context(), time.Time{}); err != nil || len(l) != 1 {
+		t.Fatalf("%v, %v", l, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // SchemaVersion is the schema this code was written for: the number of the newest file in migrations/postgres.
-const SchemaVersion = 30
+const SchemaVersion = 40
 
 const sqlSchema = `
 SELECT COALESCE((SELECT max(version_id) FROM schema_version WHERE is_applied), 0),

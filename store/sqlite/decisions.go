@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -11,104 +13,85 @@ import (
 
 const columnsDecision = `at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
        client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
-       agent_parent, agent_facets`
-
-const sqlInsertDecision = `
-INSERT INTO decisions (at, id, allowed, reason, principal_kind, revision, took_us, detail, tenant_id, principal_id,
-       client_id, token_id, api, route, template, method, host, raw_path, permissions, resource, grants, door, pep, request_id,
-       agent_parent, agent_facets)
-VALUES (@at, @id, @allowed, @reason, @principal_kind, @revision, @took_us, @detail, @tenant_id, @principal_id,
-       @client_id, @token_id, @api, @route, @template, @method, @host, @raw_path, @permissions, @resource, @grants, @door, @pep, @request_id,
-       @agent_parent, @agent_facets)
-ON CONFLICT (at, id) DO NOTHING`
+       subjects, scopes, missing, grant_subjects, source_ip, instance, epoch, seq, leaf,
+       agent_parent, agent_facets, repeats`
 
 // Each list begins with what its index begins with; the other filters look at the rows that the index gives.
 const (
-	restOfDecisionFilter = `
+	matches = `at >= @from AND at < @to
   AND (@tenant_id = '' OR tenant_id = @tenant_id)
   AND (@principal_id = '' OR principal_id = @principal_id)
+  AND (@client_id = '' OR client_id = @client_id)
+  AND (@subject = '' OR EXISTS (SELECT 1 FROM json_each(grant_subjects) WHERE value = @subject))
+  AND (@permission = '' OR EXISTS (SELECT 1 FROM json_each(permissions) WHERE value = @permission))
   AND (@allowed IS NULL OR allowed = @allowed)
   AND (@reason = 0 OR reason = @reason)
   AND (@api = '' OR api = @api)
+  AND (@route = '' OR route = @route)
+  AND (@revision = 0 OR revision = @revision)`
+
+	page = ` AND (at, id) < (@after_at, @after_id)
 ORDER BY at DESC, id DESC
 LIMIT @limit`
-
-	windowOfDecisions = `at >= @from AND at < @to AND (at, id) < (@after_at, @after_id)`
 
 	sqlListDecisions = `
 SELECT ` + columnsDecision + `
 FROM decisions
-WHERE ` + windowOfDecisions + restOfDecisionFilter
+WHERE ` + matches + page
 
 	sqlListDecisionsOfPrincipal = `
 SELECT ` + columnsDecision + `
 FROM decisions INDEXED BY decisions_principal
-WHERE principal_id = @principal_id AND ` + windowOfDecisions + restOfDecisionFilter
+WHERE principal_id = @principal_id AND ` + matches + page
+
+	sqlListDecisionsOfClient = `
+SELECT ` + columnsDecision + `
+FROM decisions INDEXED BY decisions_client
+WHERE client_id = @client_id AND ` + matches + page
 
 	sqlListDecisionsOfReason = `
 SELECT ` + columnsDecision + `
 FROM decisions INDEXED BY decisions_reason
-WHERE reason = @reason AND ` + windowOfDecisions + restOfDecisionFilter
+WHERE reason = @reason AND ` + matches + page
 
 	sqlListDecisionsOfAPI = `
 SELECT ` + columnsDecision + `
 FROM decisions INDEXED BY decisions_api
-WHERE api = @api AND ` + windowOfDecisions + restOfDecisionFilter
+WHERE api = @api AND ` + matches + page
 
 	sqlListDecisionsOfTenant = `
 SELECT ` + columnsDecision + `
 FROM decisions INDEXED BY decisions_tenant
-WHERE tenant_id = @tenant_id AND ` + windowOfDecisions + restOfDecisionFilter
+WHERE tenant_id = @tenant_id AND ` + matches + page
 
 	sqlListDenied = `
 SELECT ` + columnsDecision + `
 FROM decisions INDEXED BY decisions_denied
-WHERE allowed = 0 AND ` + windowOfDecisions + restOfDecisionFilter
+WHERE allowed = 0 AND ` + matches + page
 )
 
-// AppendDecisions implements store.DecisionAppender.
-func (s *Store) AppendDecisions(ctx context.Context, ds []store.Decision) error {
-	if len(ds) == 0 {
-		return nil
+const sqlGetDecision = `
+SELECT ` + columnsDecision + `
+FROM decisions
+WHERE at >= @from AND at < @to AND id = @id
+LIMIT 1`
+
+func scanDecision(r scanner) (store.Decision, error) {
+	d, err := scanPlaced(r)
+	if err != nil {
+		return d, err
 	}
-	return s.writing(ctx, "append decisions", func(tx *sql.Tx) error {
-		st, err := tx.PrepareContext(ctx, sqlInsertDecision)
-		if err != nil {
-			return err
-		}
-		defer st.Close()
-		for i := range ds {
-			d, err := ds[i].Canonical()
-			if err != nil {
-				return err
-			}
-			if _, err := st.ExecContext(ctx, decisionArgs(d)...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return d.Canonical()
 }
 
-func decisionArgs(d store.Decision) []any {
-	return []any{
-		sql.Named("at", d.At.UnixMicro()), sql.Named("id", d.ID), sql.Named("allowed", d.Allowed), sql.Named("reason", d.Reason),
-		sql.Named("principal_kind", d.PrincipalKind), sql.Named("revision", number(d.Revision)),
-		sql.Named("took_us", d.Took.Microseconds()), sql.Named("detail", d.Detail), sql.Named("tenant_id", d.TenantID),
-		sql.Named("principal_id", d.PrincipalID), sql.Named("client_id", d.ClientID), sql.Named("token_id", d.TokenID),
-		sql.Named("api", d.API), sql.Named("route", d.Route), sql.Named("template", d.Template), sql.Named("method", d.Method),
-		sql.Named("host", d.Host), sql.Named("raw_path", d.RawPath), sql.Named("permissions", jsonOf(d.Permissions)),
-		sql.Named("resource", d.Resource), sql.Named("grants", jsonOf(d.Grants)), sql.Named("door", d.Door),
-		sql.Named("pep", d.PEP), sql.Named("request_id", d.RequestID), sql.Named("agent_parent", d.AgentParent),
-		sql.Named("agent_facets", d.AgentFacets),
-	}
-}
-
-func scanDecision(r scanner) (d store.Decision, err error) {
+// scanPlaced leaves Epoch and Seq as they are kept: without an instance they are the lane and the place in it.
+func scanPlaced(r scanner) (d store.Decision, err error) {
 	var at, took int64
 	err = r.Scan(&at, &d.ID, &d.Allowed, &d.Reason, &d.PrincipalKind, &d.Revision, &took, &d.Detail, &d.TenantID, &d.PrincipalID,
 		&d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method, &d.Host, &d.RawPath, listInto(&d.Permissions),
-		&d.Resource, listInto(&d.Grants), &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets)
+		&d.Resource, listInto(&d.Grants), &d.Door, &d.PEP, &d.RequestID, listInto(&d.Subjects), listInto(&d.Scopes),
+		listInto(&d.Missing), listInto(&d.GrantSubjects), &d.SourceIP, &d.Instance, &d.Epoch, &d.Seq, &d.Leaf,
+		&d.AgentParent, &d.AgentFacets, &d.Repeats)
 	d.At, d.Took = time.UnixMicro(at).UTC(), time.Duration(took)*time.Microsecond
 	return d, err
 }
@@ -120,6 +103,8 @@ func (s *Store) ListDecisions(ctx context.Context, f store.DecisionFilter, after
 	switch {
 	case f.PrincipalID != "":
 		query = sqlListDecisionsOfPrincipal
+	case f.ClientID != "":
+		query = sqlListDecisionsOfClient
 	case f.Reason != 0:
 		query = sqlListDecisionsOfReason
 	case f.Allowed != nil && !*f.Allowed:
@@ -129,24 +114,55 @@ func (s *Store) ListDecisions(ctx context.Context, f store.DecisionFilter, after
 	case f.TenantID != "":
 		query = sqlListDecisionsOfTenant
 	}
-	from, to, afterAt, afterID := int64(math.MinInt64), int64(math.MaxInt64), int64(math.MaxInt64), ""
-	if !f.From.IsZero() {
-		from = ceilMicro(f.From)
-	}
-	if !f.To.IsZero() {
-		to = ceilMicro(f.To)
-	}
+	afterAt, afterID := int64(math.MaxInt64), ""
 	if after != (store.DecisionCursor{}) {
 		afterAt, afterID = after.At.UnixMicro(), after.ID
 	}
-	l, err := collect(ctx, s.read, scanDecision, query,
-		sql.Named("from", from), sql.Named("to", to), sql.Named("after_at", afterAt), sql.Named("after_id", afterID),
-		sql.Named("tenant_id", f.TenantID), sql.Named("principal_id", f.PrincipalID), sql.Named("allowed", f.Allowed),
-		sql.Named("reason", f.Reason), sql.Named("api", f.API), sql.Named("limit", max(limit, 0)))
+	l, err := collect(ctx, s.read, scanDecision, query, append(filterArgs(f),
+		sql.Named("after_at", afterAt), sql.Named("after_id", afterID), sql.Named("limit", max(limit, 0)))...)
 	if err != nil {
 		return nil, s.asStoreError(ctx, "list decisions", err)
 	}
 	return l, nil
+}
+
+// filterArgs are the arguments of matches.
+func filterArgs(f store.DecisionFilter) []any {
+	return append(windowArgs(f.From, f.To),
+		sql.Named("tenant_id", f.TenantID), sql.Named("principal_id", f.PrincipalID), sql.Named("client_id", f.ClientID),
+		sql.Named("subject", f.Subject), sql.Named("permission", f.Permission), sql.Named("allowed", f.Allowed),
+		sql.Named("reason", f.Reason), sql.Named("api", f.API), sql.Named("route", f.Route), sql.Named("revision", number(f.Revision)))
+}
+
+// windowArgs are the bounds [from, to); zero instants do not bound.
+func windowArgs(from, to time.Time) []any {
+	first, end := int64(math.MinInt64), int64(math.MaxInt64)
+	if !from.IsZero() {
+		first = ceilMicro(from)
+	}
+	if !to.IsZero() {
+		end = ceilMicro(to)
+	}
+	return []any{sql.Named("from", first), sql.Named("to", end)}
+}
+
+// GetDecision implements store.DecisionReader.
+func (s *Store) GetDecision(ctx context.Context, id string) (d store.Decision, err error) {
+	doing := "get decision " + id
+	windows, err := store.IDWindows(id)
+	if err != nil {
+		return d, fmt.Errorf("%s: %w", doing, err)
+	}
+	for _, w := range windows {
+		d, err = scanDecision(s.read.QueryRowContext(ctx, sqlGetDecision, append(windowArgs(w[0], w[1]), sql.Named("id", id))...))
+		if !errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+	}
+	if err != nil {
+		return store.Decision{}, s.asStoreError(ctx, doing, err)
+	}
+	return d, nil
 }
 
 // ceilMicro is the first whole microsecond at or after t: bounds may be finer than what is kept.

@@ -9,7 +9,7 @@ import (
 )
 
 // SchemaVersion is the schema this code was written for: the number of the newest file in migrations/sqlite.
-const SchemaVersion = 30
+const SchemaVersion = 40
 
 const sqlHasSchema = `
 SELECT count(*) = 2

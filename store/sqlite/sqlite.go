@@ -26,6 +26,7 @@ type Store struct {
 	write *sql.DB // one connection
 	read  *sql.DB
 	now   func() time.Time
+	uses  store.UseMemo // of grants that are written
 
 	closed  atomic.Bool
 	mu      sync.Mutex

@@ -54,7 +54,7 @@ func Bench(b *testing.B, open func(b *testing.B) store.Store) {
 			b.ReportMetric(time.Since(start).Seconds(), "s/changes")
 		}
 	})
-	for _, size := range []int{1, 256, 5000} {
+	for _, size := range []int{1, 32, 256, 5000} {
 		b.Run(fmt.Sprintf("append of %d decisions", size), func(b *testing.B) {
 			s := opened(b)
 			n := 0

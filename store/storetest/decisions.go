@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,10 +19,14 @@ func decision(n int) store.Decision {
 	return store.Decision{
 		ID: fmt.Sprintf("%08x-%04x-7000-8000-%012x", at.UnixMilli()>>16, at.UnixMilli()&0xffff, n), At: at,
 		Allowed: n%2 == 0, Reason: int16(1 + n%3), Detail: `d"\{}`, Revision: uint64(n), PrincipalKind: 2,
-		TenantID: fmt.Sprint("t", n%2), PrincipalID: fmt.Sprint("p", n%5), ClientID: "c", TokenID: "u", API: fmt.Sprint("api", n%4),
-		Route: "r", Template: "/orders/{id}", Method: "GET", Host: "h", RawPath: "/%ff", Permissions: []string{`a.b`, `we"i\r,{d}`, "", "NULL"},
+		TenantID: fmt.Sprint("t", n%2), PrincipalID: fmt.Sprint("p", n%5), ClientID: fmt.Sprint("c", n%7), TokenID: "u", API: fmt.Sprint("api", n%4),
+		Route: fmt.Sprint("r", n%6), Template: "/orders/{id}", Method: "GET", Host: "h", RawPath: "/%ff", Permissions: []string{fmt.Sprint("a.b", n%3), `we"i\r,{d}`, "", "NULL"},
 		Resource: "res", Grants: []string{"g-1", "g-2"}, Door: "check", PEP: "spiffe://x", Took: 1234567 * time.Microsecond, RequestID: "rq",
 		AgentParent: "0198a000-0000-4000-8000-00000000000a", AgentFacets: "actor 11; subject 13; ignored",
+		Subjects: []string{"group:t/1", `user:"t"/2`}, Scopes: []string{"Orders.Read"}, Missing: []string{"a.c"},
+		GrantSubjects: []string{"group:t/1", fmt.Sprint("user:t/", n%4)}, SourceIP: "192.0.2.0/24",
+		Instance: fmt.Sprint("verdict-", n%2), Epoch: 3, Seq: uint64(n/2) + 1, Leaf: bytes.Repeat([]byte{byte(n), 0, 0xff, '\\'}, 8),
+		Repeats: uint64(n % 2),
 	}
 }
 
@@ -106,6 +112,40 @@ var decisions = map[string]func(*testing.T, store.Store){
 		}
 	},
 
+	"an instance comes with an epoch and a number, a leaf has 32 bytes, a year four digits": func(t *testing.T, s store.Store) {
+		for name, bad := range map[string]func(d *store.Decision){
+			"no number": func(d *store.Decision) { d.Seq = 0 }, "no epoch": func(d *store.Decision) { d.Epoch = 0 },
+			"a number too large": func(d *store.Decision) { d.Seq = 1 << 63 }, "a short leaf": func(d *store.Decision) { d.Leaf = d.Leaf[:31] },
+			"a year too large": func(d *store.Decision) { d.At = d.At.AddDate(9000, 0, 0) },
+		} {
+			d := decision(1)
+			bad(&d)
+			if err := s.AppendDecisions(t.Context(), []store.Decision{d}); !errors.Is(err, store.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		d := decision(1)
+		d.Instance = "" // then the others mean nothing
+		must(t, s.AppendDecisions(t.Context(), []store.Decision{d}))
+		d.Epoch, d.Seq = 0, 0
+		equal(t, "records", listAll(t, s, store.DecisionFilter{}, 10), []store.Decision{d})
+	},
+
+	"a record is found by its id, whose time may be an hour off": func(t *testing.T, s store.Store) {
+		near, far, early := decision(1), decision(2), decision(3)
+		far.At, early.At = far.At.Add(59*time.Minute), early.At.Add(-59*time.Minute)
+		must(t, s.AppendDecisions(t.Context(), []store.Decision{near, far, early}))
+		for _, want := range []store.Decision{near, far, early} {
+			got, err := s.GetDecision(t.Context(), want.ID)
+			must(t, err)
+			equal(t, "record", got, want)
+		}
+		for _, id := range []string{decision(4).ID, "", "x", strings.ToUpper(decision(11).ID)} {
+			_, err := s.GetDecision(t.Context(), id)
+			wantError(t, err, store.ErrNotFound)
+		}
+	},
+
 	"text that no database keeps is mended and never loses the record": func(t *testing.T, s store.Store) {
 		d := decision(1)
 		d.Host, d.RequestID, d.Permissions = "a\x00b", "\xff\xfe", []string{"ok", "x\x00"}
@@ -129,14 +169,18 @@ var decisions = map[string]func(*testing.T, store.Store){
 			{}, {From: from}, {To: to}, {From: from, To: to}, {From: to, To: from},
 			{From: from.Add(time.Nanosecond), To: to.Add(time.Nanosecond)},
 			{TenantID: "t1"}, {PrincipalID: "p3"}, {Allowed: ptr(true)}, {Allowed: ptr(false)}, {Reason: 2}, {API: "api3"},
-			{API: "none"}, {PrincipalID: "p3", Allowed: ptr(false)}, {Allowed: ptr(true), Reason: 3}, {Allowed: ptr(false), API: "api1", From: from},
+			{ClientID: "c3"}, {ClientID: "c3", From: from}, {Subject: "user:t/2"}, {Subject: "group:t/1"}, {Subject: "group:t"}, {Permission: "a.b1"},
+			{Permission: `we"i\r,{d}`}, {Permission: "NULL", Subject: "user:t/0"}, {Route: "r4"}, {Route: "r4", API: "api2"}, {Revision: 17}, {Revision: 1 << 63},
+			{Subject: "user:t/3", Permission: "a.b0", Route: "r3", ClientID: "c1", Revision: 15}, {API: "none"}, {PrincipalID: "p3", Allowed: ptr(false)}, {Allowed: ptr(true), Reason: 3}, {Allowed: ptr(false), API: "api1", From: from},
 			{TenantID: "t0", PrincipalID: "p2", Allowed: ptr(true), Reason: 2, API: "api2", From: from, To: to},
 			{Reason: 1, API: "api1", TenantID: "t1"}, {API: "api1", TenantID: "t0"}, {TenantID: "t1", To: to},
 		} {
 			want := slices.DeleteFunc(slices.Clone(all), func(d store.Decision) bool {
 				return !f.From.IsZero() && d.At.Before(f.From) || !f.To.IsZero() && !d.At.Before(f.To) ||
 					f.TenantID != "" && d.TenantID != f.TenantID || f.PrincipalID != "" && d.PrincipalID != f.PrincipalID ||
-					f.Allowed != nil && d.Allowed != *f.Allowed || f.Reason != 0 && d.Reason != f.Reason || f.API != "" && d.API != f.API
+					f.Allowed != nil && d.Allowed != *f.Allowed || f.Reason != 0 && d.Reason != f.Reason || f.API != "" && d.API != f.API ||
+					f.ClientID != "" && d.ClientID != f.ClientID || f.Route != "" && d.Route != f.Route || f.Revision != 0 && d.Revision != f.Revision ||
+					f.Subject != "" && !slices.Contains(d.GrantSubjects, f.Subject) || f.Permission != "" && !slices.Contains(d.Permissions, f.Permission)
 			})
 			for _, size := range []int{1, 7, 100} {
 				got := listAll(t, s, f, size)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -70,8 +71,52 @@ var calls = map[string]func(context.Context, store.Store) error{
 		_, err := s.OrderPurge(ctx, "", store.Note{})
 		return err
 	},
-	"CheckSchema": func(ctx context.Context, s store.Store) error { return s.CheckSchema(ctx) },
-	"Ping":        func(ctx context.Context, s store.Store) error { return s.Ping(ctx) },
+	"GetDecision": func(ctx context.Context, s store.Store) error {
+		_, err := s.GetDecision(ctx, decision(0).ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	},
+	"TailFrom": func(ctx context.Context, s store.Store) error { _, err := s.TailFrom(ctx, time.Time{}); return err },
+	"DecisionsAfter": func(ctx context.Context, s store.Store) error {
+		_, err := s.DecisionsAfter(ctx, store.TailCursor{}, store.DecisionFilter{}, 1)
+		return err
+	},
+	"Summarize": func(ctx context.Context, s store.Store) error {
+		_, _, err := s.Summarize(ctx, store.DecisionFilter{}, store.ByReason, time.Hour, 1)
+		return err
+	},
+	"GrantUse": func(ctx context.Context, s store.Store) error { _, err := s.GrantUse(ctx, instant); return err },
+	"Changes":  func(ctx context.Context, s store.Store) error { _, err := s.Changes(ctx, 0, 1, 1); return err },
+	"RecordsInWindow": func(ctx context.Context, s store.Store) error {
+		_, err := s.RecordsInWindow(ctx, instant, instant, store.DecisionCursor{}, 1)
+		return err
+	},
+	"Sequences": func(ctx context.Context, s store.Store) error {
+		_, err := s.Sequences(ctx, instant, instant)
+		return err
+	},
+	"AppendDigest": func(ctx context.Context, s store.Store) error { return s.AppendDigest(ctx, digest(1)) },
+	"Digests": func(ctx context.Context, s store.Store) error {
+		_, err := s.Digests(ctx, time.Time{}, time.Time{}, 0, 1)
+		return err
+	},
+	"EnsurePartitions": func(ctx context.Context, s store.Store) error {
+		_, err := s.EnsurePartitions(ctx, instant, 0)
+		return err
+	},
+	"Partitions":     func(ctx context.Context, s store.Store) error { _, err := s.Partitions(ctx); return err },
+	"ForgetGrantUse": func(ctx context.Context, s store.Store) error { return s.ForgetGrantUse(ctx, instant) },
+	"AcquireLease": func(ctx context.Context, s store.Store) error {
+		_, err := s.AcquireLease(ctx, "l", "h", time.Minute)
+		return err
+	},
+	"ReleaseLease": func(ctx context.Context, s store.Store) error { return s.ReleaseLease(ctx, "l", "h") },
+	"Cursor":       func(ctx context.Context, s store.Store) error { _, err := s.Cursor(ctx, "c"); return err },
+	"SetCursor":    func(ctx context.Context, s store.Store) error { return s.SetCursor(ctx, "c", "1", "") },
+	"CheckSchema":  func(ctx context.Context, s store.Store) error { return s.CheckSchema(ctx) },
+	"Ping":         func(ctx context.Context, s store.Store) error { return s.Ping(ctx) },
 }
 
 var lifecycle = map[string]func(*testing.T, store.Store){

@@ -15,7 +15,7 @@ import (
 
 // Run runs the suite. open gives an empty, migrated store of the subtest's own; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
-	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, revocations, trust, lifecycle, concurrency} {
+	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, tails, counts, seals, days, coordination, revocations, trust, lifecycle, concurrency} {
 		for _, sentence := range slices.Sorted(maps.Keys(suite)) {
 			t.Run(sentence, func(t *testing.T) {
 				s := open(t)
