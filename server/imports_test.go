@@ -82,7 +82,12 @@ var house = map[string]room{
 	"server/directory/ldaptest":  {modules: []string{goLDAP, xsys}},
 	"server/trust":               {ours: []string{"server/entra", "store"}},
 	"server/snapshot":            {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
-	"server/audit":               {ours: []string{"server/audit/spool", "server/policy", "store"}, modules: []string{uuid}},
+	"server/audit":               {ours: []string{"server/audit/seal", "server/audit/spool", "server/policy", "store"}, modules: []string{uuid}},
+	"server/audit/seal":          {ours: []string{"store"}, modules: []string{uuid}},
+	"server/audit/privacy":       {ours: []string{"server/policy", "store"}},
+	"server/audit/export":        {ours: []string{"server/audit/seal", "server/policy", "store"}},
+	"server/audit/keep":          {ours: []string{"server/audit/export", "store"}},
+	"server/secret":              {modules: []string{xsync}},
 	"server/pdp": {
 		ours: []string{
 			"server/directory", "server/entra", "server/policy", "server/request", "server/revocation", "store",
@@ -118,7 +123,19 @@ var house = map[string]room{
 		},
 		modules: []string{grpc, protobuf, uuid},
 	},
-	"server/web": {ours: []string{"server/pdp", "server/policy", "server/request", "server/status"}},
+	"server/admin/trail": {
+		ours: []string{
+			"proto/gen/verdict/v1", "server/admin", "server/admin/review", "server/audit/privacy", "server/call", "server/policy", "server/snapshot", "server/status", "store",
+		},
+		modules: []string{grpc, protobuf, uuid},
+	},
+	"server/admin/review": {
+		ours:    []string{"proto/gen/verdict/v1", "server/policy", "server/snapshot", "store"},
+		modules: []string{protobuf},
+	},
+	"server/admin/review/report": {ours: []string{"proto/gen/verdict/v1"}, modules: []string{protobuf}},
+	"server/pep":                 {ours: []string{"server/call", "server/entra", "server/policy"}, modules: []string{grpc}},
+	"server/web":                 {ours: []string{"server/pdp", "server/policy", "server/request", "server/status"}},
 
 	// The server puts the rooms together and takes its store from cmd: no engine and no migration below it.
 	"server": {
@@ -142,7 +159,8 @@ var house = map[string]room{
 		modules: []string{grpc, protobuf, kong, yaml, xsync},
 		tests:   []string{envoyAPI, rpc}, // they ask as Envoy does, and read what a refused call carries
 	},
-	"cmd/verdict-authorizer": {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
+	"proto/verdictclient":    {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
+	"cmd/verdict-authorizer": {ours: []string{"proto/gen/verdict/v1", "proto/verdictclient"}, modules: []string{grpc, protobuf}},
 	"deploy/demo": {
 		ours: []string{
 			"deploy/envoy", "migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/audit/spool"
+	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -46,7 +47,7 @@ func BenchmarkRecordParallel(b *testing.B) {
 			before := cpu(b)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					_ = r.Record(d)
+					_ = r.Record(d, policy.Keeping{})
 				}
 			})
 			b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1000/float64(b.N), "cpu-us/op")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/audit/spool"
+	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -74,7 +75,7 @@ var many = numbered(2000) // more than fit into 64 KiB
 func fill(t *testing.T, r *audit.Recorder) (taken, refused uint64) {
 	t.Helper()
 	for _, id := range many {
-		switch err := r.Record(store.Decision{ID: fmt.Sprintf("%s-%d", id, r.Stats().Written)}); {
+		switch err := r.Record(store.Decision{ID: fmt.Sprintf("%s-%d", id, r.Stats().Written)}, policy.Keeping{}); {
 		case err == nil:
 			taken++
 		case errors.Is(err, audit.ErrFull):
@@ -94,7 +95,7 @@ func TestADiskThatRefuses(t *testing.T) {
 		f, disk := &fakeStore{}, &faultyFS{}
 		r, _ := spooled(t, f, t.TempDir(), spool.Config{FS: disk}, audit.Config{})
 		disk.create.Store(true)
-		if err := r.Record(store.Decision{ID: "a"}); !errors.Is(err, audit.ErrFailed) {
+		if err := r.Record(store.Decision{ID: "a"}, policy.Keeping{}); !errors.Is(err, audit.ErrFailed) {
 			t.Errorf("record: %v", err)
 		}
 		if s := r.Stats(); s.SpoolError == "" || !s.Warn || s.Refused != 1 {
@@ -118,7 +119,7 @@ func TestAHangingDiskIsNotWaitedForLongerThanPatience(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		disk.sync.Store(true)
 		began := time.Now()
-		if err := r.Record(store.Decision{ID: "a"}); !errors.Is(err, audit.ErrFailed) || !errors.Is(err, context.DeadlineExceeded) {
+		if err := r.Record(store.Decision{ID: "a"}, policy.Keeping{}); !errors.Is(err, audit.ErrFailed) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("record: %v", err)
 		}
 		if took := time.Since(began); took < time.Second || took > 2*time.Second {

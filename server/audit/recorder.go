@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/audit/spool"
+	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -136,7 +137,7 @@ func (r *Recorder) start(from source) {
 // With OnFailure Deny it returns ErrFull when there is no room, ErrFailed when the disk refuses or keeps it waiting too
 // long, and ErrClosed after Close, and the decision must not be given; with Count such a record is lost, counted, and the
 // answer is nil. What the disk took too late may be written all the same.
-func (r *Recorder) Record(d store.Decision) error {
+func (r *Recorder) Record(d store.Decision, want policy.Keeping) error {
 	if r.backlog != nil { // not by way of r.from, through which d would escape to the heap
 		return r.backlog.add(&d)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -89,7 +90,7 @@ func start(t *testing.T, to store.DecisionAppender, cfg audit.Config) (*audit.Re
 func record(t *testing.T, r *audit.Recorder, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if err := r.Record(store.Decision{ID: id}); err != nil {
+		if err := r.Record(store.Decision{ID: id}, policy.Keeping{}); err != nil {
 			t.Fatalf("record %s: %v", id, err)
 		}
 	}
@@ -158,7 +159,7 @@ func TestAFailingStore(t *testing.T) {
 		since := time.Now().UTC()
 		record(t, r, numbered(10)...) // as long as there is room, decisions go on
 		synctest.Wait()
-		if err := r.Record(store.Decision{ID: "over"}); !errors.Is(err, audit.ErrFull) {
+		if err := r.Record(store.Decision{ID: "over"}, policy.Keeping{}); !errors.Is(err, audit.ErrFull) {
 			t.Errorf("record over the limit: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -368,7 +369,7 @@ func TestRecordAfterClose(t *testing.T) {
 			if err := r.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Record(store.Decision{ID: "late"}); !errors.Is(err, tc.want) {
+			if err := r.Record(store.Decision{ID: "late"}, policy.Keeping{}); !errors.Is(err, tc.want) {
 				t.Errorf("record: %v", err)
 			}
 			wantStats(t, r, 0, 0, tc.lost)
@@ -384,11 +385,11 @@ func TestRecordCopiesWhatTheCallerMayUseAgain(t *testing.T) {
 		Resource: "42", RequestID: "r-1", API: "orders", AgentParent: "a-1", AgentFacets: "actor 11"}
 	want := d
 	want.Permissions, want.Grants = slices.Clone(perms), slices.Clone(grants)
-	if err := r.Record(d); err != nil {
+	if err := r.Record(d, policy.Keeping{}); err != nil {
 		t.Fatal(err)
 	}
 	perms[0], grants[1] = "overwritten", "overwritten"
-	if err := r.Record(store.Decision{ID: "b", Grants: []string{}}); err != nil {
+	if err := r.Record(store.Decision{ID: "b", Grants: []string{}}, policy.Keeping{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(t.Context()); err != nil {
@@ -420,7 +421,7 @@ func TestTheAccountAddsUp(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				err := r.Record(store.Decision{ID: fmt.Sprintf("%d-%d", w, i), Grants: []string{"g-1"}})
+				err := r.Record(store.Decision{ID: fmt.Sprintf("%d-%d", w, i), Grants: []string{"g-1"}}, policy.Keeping{})
 				switch {
 				case err == nil:
 					taken.Add(1)
@@ -494,7 +495,7 @@ func BenchmarkRecord(b *testing.B) {
 		RequestID: "0190b2c4-1111-7000-8000-000000000000", Permissions: []string{"orders.read"}, Grants: []string{"g-1"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = r.Record(d)
+		_ = r.Record(d, policy.Keeping{})
 	}
 	if err := r.Close(context.Background()); err != nil {
 		b.Fatal(err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/audit/spool"
+	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -355,7 +356,7 @@ func TestAClosedSpooledRecorder(t *testing.T) {
 			r, _ := spooled(t, &fakeStore{}, t.TempDir(), spool.Config{}, audit.Config{OnFailure: tc.on})
 			closed(t, r)
 			closed(t, r) // the same again
-			if err := r.Record(store.Decision{ID: "late"}); !errors.Is(err, tc.want) {
+			if err := r.Record(store.Decision{ID: "late"}, policy.Keeping{}); !errors.Is(err, tc.want) {
 				t.Errorf("record: %v", err)
 			}
 			if s := r.Stats(); s.Lost != tc.lost || s.Refused != tc.refused {
@@ -384,7 +385,7 @@ func TestTheSpooledAccountAddsUp(t *testing.T) {
 			for w := range writers {
 				wg.Go(func() {
 					for i := range each {
-						if err := r.Record(store.Decision{ID: fmt.Sprintf("%d-%04d", w, i)}); err != nil {
+						if err := r.Record(store.Decision{ID: fmt.Sprintf("%d-%04d", w, i)}, policy.Keeping{}); err != nil {
 							t.Error(err)
 						}
 						if s := r.Stats(); s.Lost != 0 || s.Written+s.Queued > writers*each {

@@ -40,7 +40,7 @@ type Revocations interface {
 
 // Recorder keeps decisions; *audit.Recorder is one. An error means that the decision must not be given.
 type Recorder interface {
-	Record(d store.Decision) error
+	Record(d store.Decision, want policy.Keeping) error
 }
 
 // Observer is told of every answer, after it was recorded; *metrics.Registry is one. It must not wait.

@@ -71,7 +71,7 @@ type recorder struct {
 	err  error
 }
 
-func (r *recorder) Record(d store.Decision) error {
+func (r *recorder) Record(d store.Decision, _ policy.Keeping) error {
 	if r.err == nil {
 		r.kept = append(r.kept, d)
 	}

@@ -27,7 +27,7 @@ func (p *PDP) keep(q *Question, s *scratch, a *Answer, took time.Duration) {
 	if q.HTTP != nil {
 		describe(q.HTTP, s, a, &d)
 	}
-	if err := p.recorder.Record(d); err != nil {
+	if err := p.recorder.Record(d, policy.Keeping{}); err != nil {
 		*a = Answer{ID: a.ID, At: a.At, Revision: a.Revision, API: a.API, Route: a.Route, Caller: a.Caller}
 		a.deny(policy.AuditUnavailable, "")
 	}

@@ -24,6 +24,1648 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Dimension is what decisions are counted by.
+type Dimension int32
+
+const (
+	// All together.
+	Dimension_DIMENSION_UNSPECIFIED Dimension = 0
+	// By reason.
+	Dimension_DIMENSION_REASON Dimension = 1
+	// By api and route.
+	Dimension_DIMENSION_ROUTE Dimension = 2
+	// By principal.
+	Dimension_DIMENSION_PRINCIPAL Dimension = 3
+	// By the grant that decided.
+	Dimension_DIMENSION_GRANT Dimension = 4
+)
+
+// Enum value maps for Dimension.
+var (
+	Dimension_name = map[int32]string{
+		0: "DIMENSION_UNSPECIFIED",
+		1: "DIMENSION_REASON",
+		2: "DIMENSION_ROUTE",
+		3: "DIMENSION_PRINCIPAL",
+		4: "DIMENSION_GRANT",
+	}
+	Dimension_value = map[string]int32{
+		"DIMENSION_UNSPECIFIED": 0,
+		"DIMENSION_REASON":      1,
+		"DIMENSION_ROUTE":       2,
+		"DIMENSION_PRINCIPAL":   3,
+		"DIMENSION_GRANT":       4,
+	}
+)
+
+func (x Dimension) Enum() *Dimension {
+	p := new(Dimension)
+	*p = x
+	return p
+}
+
+func (x Dimension) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Dimension) Descriptor() protoreflect.EnumDescriptor {
+	return file_verdict_v1_audit_proto_enumTypes[0].Descriptor()
+}
+
+func (Dimension) Type() protoreflect.EnumType {
+	return &file_verdict_v1_audit_proto_enumTypes[0]
+}
+
+func (x Dimension) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Dimension.Descriptor instead.
+func (Dimension) EnumDescriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{0}
+}
+
+// Trail is what administrators change.
+type Trail int32
+
+const (
+	// Any.
+	Trail_TRAIL_UNSPECIFIED Trail = 0
+	// Apis, routes and grants; numbered by revision.
+	Trail_TRAIL_POLICY Trail = 1
+	// Revocations; numbered from 1.
+	Trail_TRAIL_REVOCATION Trail = 2
+	// Tenants, signing keys and orders to fetch keys anew; numbered from 1.
+	Trail_TRAIL_TRUST Trail = 3
+)
+
+// Enum value maps for Trail.
+var (
+	Trail_name = map[int32]string{
+		0: "TRAIL_UNSPECIFIED",
+		1: "TRAIL_POLICY",
+		2: "TRAIL_REVOCATION",
+		3: "TRAIL_TRUST",
+	}
+	Trail_value = map[string]int32{
+		"TRAIL_UNSPECIFIED": 0,
+		"TRAIL_POLICY":      1,
+		"TRAIL_REVOCATION":  2,
+		"TRAIL_TRUST":       3,
+	}
+)
+
+func (x Trail) Enum() *Trail {
+	p := new(Trail)
+	*p = x
+	return p
+}
+
+func (x Trail) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Trail) Descriptor() protoreflect.EnumDescriptor {
+	return file_verdict_v1_audit_proto_enumTypes[1].Descriptor()
+}
+
+func (Trail) Type() protoreflect.EnumType {
+	return &file_verdict_v1_audit_proto_enumTypes[1]
+}
+
+func (x Trail) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Trail.Descriptor instead.
+func (Trail) EnumDescriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{1}
+}
+
+// DecisionFilter narrows decision records; set fields are combined with and.
+type DecisionFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records from this UTC instant on. Absent: no lower bound.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Records before this UTC instant. Absent: no upper bound.
+	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Tenant id of the principal, GUID in lower case. Empty: any.
+	TenantId string `protobuf:"bytes,3,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// Object id of the principal. Empty: any.
+	PrincipalId string `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	// Client id of the actor or application. Empty: any.
+	ClientId string `protobuf:"bytes,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Subject that a deciding grant names, such as `group:{tid}/{oid}`. Empty: any.
+	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Permission that was asked for. Empty: any.
+	Permission string `protobuf:"bytes,7,opt,name=permission,proto3" json:"permission,omitempty"`
+	// Id of the api. Empty: any.
+	Api string `protobuf:"bytes,8,opt,name=api,proto3" json:"api,omitempty"`
+	// Id of the route. Empty: any.
+	Route string `protobuf:"bytes,9,opt,name=route,proto3" json:"route,omitempty"`
+	// Effect. Unspecified: any.
+	Effect Effect `protobuf:"varint,10,opt,name=effect,proto3,enum=verdict.v1.Effect" json:"effect,omitempty"`
+	// Reason. Unspecified: any.
+	Reason Reason `protobuf:"varint,11,opt,name=reason,proto3,enum=verdict.v1.Reason" json:"reason,omitempty"`
+	// Revision of the policy it was made on. 0: any.
+	Revision      uint64 `protobuf:"varint,12,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecisionFilter) Reset() {
+	*x = DecisionFilter{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecisionFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecisionFilter) ProtoMessage() {}
+
+func (x *DecisionFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecisionFilter.ProtoReflect.Descriptor instead.
+func (*DecisionFilter) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *DecisionFilter) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *DecisionFilter) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *DecisionFilter) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetPrincipalId() string {
+	if x != nil {
+		return x.PrincipalId
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *DecisionFilter) GetEffect() Effect {
+	if x != nil {
+		return x.Effect
+	}
+	return Effect_EFFECT_UNSPECIFIED
+}
+
+func (x *DecisionFilter) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *DecisionFilter) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// GetDecisionRequest names a decision.
+type GetDecisionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, as in CheckResponse.decision_id or the header x-verdict-decision-id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDecisionRequest) Reset() {
+	*x = GetDecisionRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDecisionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDecisionRequest) ProtoMessage() {}
+
+func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDecisionRequest.ProtoReflect.Descriptor instead.
+func (*GetDecisionRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetDecisionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetDecisionResponse is the record.
+type GetDecisionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record.
+	Decision      *DecisionRecord `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDecisionResponse) Reset() {
+	*x = GetDecisionResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDecisionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDecisionResponse) ProtoMessage() {}
+
+func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDecisionResponse.ProtoReflect.Descriptor instead.
+func (*GetDecisionResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetDecisionResponse) GetDecision() *DecisionRecord {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// ExplainDecisionRequest names a decision.
+type ExplainDecisionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainDecisionRequest) Reset() {
+	*x = ExplainDecisionRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainDecisionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainDecisionRequest) ProtoMessage() {}
+
+func (x *ExplainDecisionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainDecisionRequest.ProtoReflect.Descriptor instead.
+func (*ExplainDecisionRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExplainDecisionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ExplainDecisionResponse tells why, then and now.
+type ExplainDecisionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record.
+	Decision *DecisionRecord `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// Why, a sentence a step, in the order in which it was decided.
+	Steps []string `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What today's policy would say. Absent when the record does not hold enough to ask again, such as a refused token.
+	Today *Outcome `protobuf:"bytes,3,opt,name=today,proto3" json:"today,omitempty"`
+	// What differs between then and now, a sentence each. Empty: nothing.
+	Differences   []string `protobuf:"bytes,4,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainDecisionResponse) Reset() {
+	*x = ExplainDecisionResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainDecisionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainDecisionResponse) ProtoMessage() {}
+
+func (x *ExplainDecisionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainDecisionResponse.ProtoReflect.Descriptor instead.
+func (*ExplainDecisionResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExplainDecisionResponse) GetDecision() *DecisionRecord {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+func (x *ExplainDecisionResponse) GetSteps() []string {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ExplainDecisionResponse) GetToday() *Outcome {
+	if x != nil {
+		return x.Today
+	}
+	return nil
+}
+
+func (x *ExplainDecisionResponse) GetDifferences() []string {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// Outcome is what a policy says to a question.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The answer.
+	Effect Effect `protobuf:"varint,1,opt,name=effect,proto3,enum=verdict.v1.Effect" json:"effect,omitempty"`
+	// Why.
+	Reason Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=verdict.v1.Reason" json:"reason,omitempty"`
+	// Revision of the policy.
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Ids of the grants that decide.
+	Grants []string `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	// Permissions that are missing.
+	MissingPermissions []string `protobuf:"bytes,5,rep,name=missing_permissions,json=missingPermissions,proto3" json:"missing_permissions,omitempty"`
+	// Whether a condition took part, which cannot be asked again without the request itself; it is taken as not holding.
+	Conditional   bool `protobuf:"varint,6,opt,name=conditional,proto3" json:"conditional,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Outcome) GetEffect() Effect {
+	if x != nil {
+		return x.Effect
+	}
+	return Effect_EFFECT_UNSPECIFIED
+}
+
+func (x *Outcome) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *Outcome) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Outcome) GetGrants() []string {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *Outcome) GetMissingPermissions() []string {
+	if x != nil {
+		return x.MissingPermissions
+	}
+	return nil
+}
+
+func (x *Outcome) GetConditional() bool {
+	if x != nil {
+		return x.Conditional
+	}
+	return false
+}
+
+// TailDecisionsRequest says what to send.
+type TailDecisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which records. from and to are ignored: see since.
+	Filter *DecisionFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Start after the record that this token came with. Empty: with what is kept from now on, or from `since`.
+	ResumeToken string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// Start with records from this UTC instant on. Absent: now.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailDecisionsRequest) Reset() {
+	*x = TailDecisionsRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailDecisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailDecisionsRequest) ProtoMessage() {}
+
+func (x *TailDecisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailDecisionsRequest.ProtoReflect.Descriptor instead.
+func (*TailDecisionsRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TailDecisionsRequest) GetFilter() *DecisionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *TailDecisionsRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *TailDecisionsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// TailDecisionsResponse is one record.
+type TailDecisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record. Absent in a heartbeat, which only moves the token.
+	Decision *DecisionRecord `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// Pass it back to go on after this record.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailDecisionsResponse) Reset() {
+	*x = TailDecisionsResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailDecisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailDecisionsResponse) ProtoMessage() {}
+
+func (x *TailDecisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailDecisionsResponse.ProtoReflect.Descriptor instead.
+func (*TailDecisionsResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TailDecisionsResponse) GetDecision() *DecisionRecord {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+func (x *TailDecisionsResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// SummarizeRequest says what to count.
+type SummarizeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which records. from is required; to defaults to now; at most 92 days.
+	Filter *DecisionFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// What to count by.
+	By Dimension `protobuf:"varint,2,opt,name=by,proto3,enum=verdict.v1.Dimension" json:"by,omitempty"`
+	// Width of a time bucket, at least a minute; at most 2000 buckets. Absent: one bucket.
+	Bucket *durationpb.Duration `protobuf:"bytes,3,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// At most this many keys, those with most denials first, then most allows; 0 means 100, at most 1000.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeRequest) Reset() {
+	*x = SummarizeRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeRequest) ProtoMessage() {}
+
+func (x *SummarizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeRequest.ProtoReflect.Descriptor instead.
+func (*SummarizeRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SummarizeRequest) GetFilter() *DecisionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *SummarizeRequest) GetBy() Dimension {
+	if x != nil {
+		return x.By
+	}
+	return Dimension_DIMENSION_UNSPECIFIED
+}
+
+func (x *SummarizeRequest) GetBucket() *durationpb.Duration {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+func (x *SummarizeRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// SummarizeResponse is the counts.
+type SummarizeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The counts.
+	Counts []*Count `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	// Whether keys were left out by the limit.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeResponse) Reset() {
+	*x = SummarizeResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeResponse) ProtoMessage() {}
+
+func (x *SummarizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeResponse.ProtoReflect.Descriptor instead.
+func (*SummarizeResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SummarizeResponse) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *SummarizeResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// Count is how often something was decided.
+type Count struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UTC instant at which the bucket begins.
+	Bucket *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// What was counted by: a reason, `api/route`, `tenant/principal` or a grant id. Empty for all together.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Allows.
+	Allowed uint64 `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// Denies.
+	Denied uint64 `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`
+	// UTC instant of the first in the bucket.
+	First *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=first,proto3" json:"first,omitempty"`
+	// UTC instant of the last in the bucket.
+	Last          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Count) Reset() {
+	*x = Count{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Count) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Count) ProtoMessage() {}
+
+func (x *Count) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Count.ProtoReflect.Descriptor instead.
+func (*Count) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Count) GetBucket() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+func (x *Count) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Count) GetAllowed() uint64 {
+	if x != nil {
+		return x.Allowed
+	}
+	return 0
+}
+
+func (x *Count) GetDenied() uint64 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *Count) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Count) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+// AccessReviewRequest says what to review.
+type AccessReviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of an api. Empty: all.
+	Api string `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
+	// Grants that were not used for this long are unused. Absent: 90 days. At most 400 days.
+	UnusedAfter *durationpb.Duration `protobuf:"bytes,2,opt,name=unused_after,json=unusedAfter,proto3" json:"unused_after,omitempty"`
+	// Grants that end within this time are expiring. Absent: 30 days.
+	ExpiringWithin *durationpb.Duration `protobuf:"bytes,3,opt,name=expiring_within,json=expiringWithin,proto3" json:"expiring_within,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *AccessReviewRequest) Reset() {
+	*x = AccessReviewRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessReviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessReviewRequest) ProtoMessage() {}
+
+func (x *AccessReviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessReviewRequest.ProtoReflect.Descriptor instead.
+func (*AccessReviewRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AccessReviewRequest) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *AccessReviewRequest) GetUnusedAfter() *durationpb.Duration {
+	if x != nil {
+		return x.UnusedAfter
+	}
+	return nil
+}
+
+func (x *AccessReviewRequest) GetExpiringWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ExpiringWithin
+	}
+	return nil
+}
+
+// AccessReviewResponse is the review.
+type AccessReviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UTC instant of the review.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Revision of the policy.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A line a grant, by api, subject and id.
+	Grants []*GrantReview `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
+	// Changes by administrators in the time that unused_after looks back on, newest first, at most 1000, without their facts.
+	Changes       []*Change `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessReviewResponse) Reset() {
+	*x = AccessReviewResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessReviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessReviewResponse) ProtoMessage() {}
+
+func (x *AccessReviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessReviewResponse.ProtoReflect.Descriptor instead.
+func (*AccessReviewResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AccessReviewResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AccessReviewResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *AccessReviewResponse) GetGrants() []*GrantReview {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *AccessReviewResponse) GetChanges() []*Change {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// GrantReview is one grant under review.
+type GrantReview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The grant.
+	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// Permissions it gives or forbids, wildcards resolved.
+	Permissions []string `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// UTC instant at which it first decided. Absent: never, as far as the records go back.
+	FirstUsed *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
+	// UTC instant at which it last decided. Absent: never, as far as the records go back.
+	LastUsed *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	// Different principals that it decided for in that time.
+	Principals uint64 `protobuf:"varint,5,opt,name=principals,proto3" json:"principals,omitempty"`
+	// Whether it was not used for unused_after.
+	Unused bool `protobuf:"varint,6,opt,name=unused,proto3" json:"unused,omitempty"`
+	// Whether it ends within expiring_within.
+	Expiring bool `protobuf:"varint,7,opt,name=expiring,proto3" json:"expiring,omitempty"`
+	// Whether it has ended.
+	Expired       bool `protobuf:"varint,8,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantReview) Reset() {
+	*x = GrantReview{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantReview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantReview) ProtoMessage() {}
+
+func (x *GrantReview) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantReview.ProtoReflect.Descriptor instead.
+func (*GrantReview) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GrantReview) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *GrantReview) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *GrantReview) GetFirstUsed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstUsed
+	}
+	return nil
+}
+
+func (x *GrantReview) GetLastUsed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsed
+	}
+	return nil
+}
+
+func (x *GrantReview) GetPrincipals() uint64 {
+	if x != nil {
+		return x.Principals
+	}
+	return 0
+}
+
+func (x *GrantReview) GetUnused() bool {
+	if x != nil {
+		return x.Unused
+	}
+	return false
+}
+
+func (x *GrantReview) GetExpiring() bool {
+	if x != nil {
+		return x.Expiring
+	}
+	return false
+}
+
+func (x *GrantReview) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+// ListChangesRequest asks for a page of changes. Filters are combined with and.
+type ListChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Changes from this UTC instant on. Absent: no lower bound.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Changes before this UTC instant. Absent: no upper bound.
+	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Which trail. Unspecified: all.
+	Trail Trail `protobuf:"varint,3,opt,name=trail,proto3,enum=verdict.v1.Trail" json:"trail,omitempty"`
+	// Who made them, exactly as in Change.actor. Empty: anyone.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	// At most this many; 0 means 100, at most 1000.
+	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From next_page_token of the page before, with the same filters. Empty: the first page.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangesRequest) Reset() {
+	*x = ListChangesRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangesRequest) ProtoMessage() {}
+
+func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
+func (*ListChangesRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListChangesRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetTrail() Trail {
+	if x != nil {
+		return x.Trail
+	}
+	return Trail_TRAIL_UNSPECIFIED
+}
+
+func (x *ListChangesRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListChangesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListChangesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListChangesResponse is a page of changes.
+type ListChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes, newest first.
+	Changes []*Change `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Pass it back for the next page. Empty: this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangesResponse) Reset() {
+	*x = ListChangesResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangesResponse) ProtoMessage() {}
+
+func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
+func (*ListChangesResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListChangesResponse) GetChanges() []*Change {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ListChangesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Change is one change that an administrator made.
+type Change struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was changed.
+	Trail Trail `protobuf:"varint,1,opt,name=trail,proto3,enum=verdict.v1.Trail" json:"trail,omitempty"`
+	// Its number in the trail; a revision in that of the policy.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// UTC instant at which it was made.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// Who made it.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Reference to a ticket.
+	Ticket string `protobuf:"bytes,6,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// The facts it changed, at most 1000.
+	Facts []*FactChange `protobuf:"bytes,7,rep,name=facts,proto3" json:"facts,omitempty"`
+	// Number of all facts it changed.
+	Total         uint64 `protobuf:"varint,8,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Change) GetTrail() Trail {
+	if x != nil {
+		return x.Trail
+	}
+	return Trail_TRAIL_UNSPECIFIED
+}
+
+func (x *Change) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Change) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Change) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Change) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Change) GetTicket() string {
+	if x != nil {
+		return x.Ticket
+	}
+	return ""
+}
+
+func (x *Change) GetFacts() []*FactChange {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Change) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// FindPseudonymsRequest names a principal and a time.
+type FindPseudonymsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tenant id, as in records.
+	TenantId string `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// Object id of the principal.
+	PrincipalId string `protobuf:"bytes,2,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	// Months from that of this UTC instant. Absent: this month only.
+	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Months up to that of this UTC instant. Absent: this month. At most 120 months in all.
+	To            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPseudonymsRequest) Reset() {
+	*x = FindPseudonymsRequest{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPseudonymsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPseudonymsRequest) ProtoMessage() {}
+
+func (x *FindPseudonymsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPseudonymsRequest.ProtoReflect.Descriptor instead.
+func (*FindPseudonymsRequest) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FindPseudonymsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *FindPseudonymsRequest) GetPrincipalId() string {
+	if x != nil {
+		return x.PrincipalId
+	}
+	return ""
+}
+
+func (x *FindPseudonymsRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *FindPseudonymsRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// FindPseudonymsResponse is the pseudonyms.
+type FindPseudonymsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a month, oldest first.
+	Pseudonyms    []*Pseudonym `protobuf:"bytes,1,rep,name=pseudonyms,proto3" json:"pseudonyms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPseudonymsResponse) Reset() {
+	*x = FindPseudonymsResponse{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPseudonymsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPseudonymsResponse) ProtoMessage() {}
+
+func (x *FindPseudonymsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPseudonymsResponse.ProtoReflect.Descriptor instead.
+func (*FindPseudonymsResponse) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FindPseudonymsResponse) GetPseudonyms() []*Pseudonym {
+	if x != nil {
+		return x.Pseudonyms
+	}
+	return nil
+}
+
+// Pseudonym stands for a principal during a month.
+type Pseudonym struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The month, `2026-11`, UTC.
+	Month string `protobuf:"bytes,1,opt,name=month,proto3" json:"month,omitempty"`
+	// What stands in DecisionRecord.principal_id; good for the filter principal_id.
+	Pseudonym     string `protobuf:"bytes,2,opt,name=pseudonym,proto3" json:"pseudonym,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pseudonym) Reset() {
+	*x = Pseudonym{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pseudonym) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pseudonym) ProtoMessage() {}
+
+func (x *Pseudonym) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pseudonym.ProtoReflect.Descriptor instead.
+func (*Pseudonym) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Pseudonym) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *Pseudonym) GetPseudonym() string {
+	if x != nil {
+		return x.Pseudonym
+	}
+	return ""
+}
+
+// FactChange is one fact before and after.
+type FactChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fact, as `api/orders`, `route/orders/list`, `grant/g-1`, `revocation/{id}`, `tenant/{provider}/{tid}` or `key/{kid}`.
+	Fact string `protobuf:"bytes,1,opt,name=fact,proto3" json:"fact,omitempty"`
+	// As it was, JSON. Empty: it was not there.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// As it is, JSON. Empty: it was deleted.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactChange) Reset() {
+	*x = FactChange{}
+	mi := &file_verdict_v1_audit_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactChange) ProtoMessage() {}
+
+func (x *FactChange) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_audit_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactChange.ProtoReflect.Descriptor instead.
+func (*FactChange) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FactChange) GetFact() string {
+	if x != nil {
+		return x.Fact
+	}
+	return ""
+}
+
+func (x *FactChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *FactChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 // ListDecisionsRequest asks for a page of decision records. Filters are combined with and.
 type ListDecisionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -44,14 +1686,24 @@ type ListDecisionsRequest struct {
 	// At most this many; 0 means 100, at most 1000.
 	PageSize uint32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From next_page_token of the page before, with the same filters. Empty: the first page.
-	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Client id of the actor or application. Empty: any.
+	ClientId string `protobuf:"bytes,10,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Subject that a deciding grant names, such as `group:{tid}/{oid}`. Empty: any.
+	Subject string `protobuf:"bytes,11,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Permission that was asked for. Empty: any.
+	Permission string `protobuf:"bytes,12,opt,name=permission,proto3" json:"permission,omitempty"`
+	// Id of the route. Empty: any.
+	Route string `protobuf:"bytes,13,opt,name=route,proto3" json:"route,omitempty"`
+	// Revision of the policy it was made on. 0: any.
+	Revision      uint64 `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDecisionsRequest) Reset() {
 	*x = ListDecisionsRequest{}
-	mi := &file_verdict_v1_audit_proto_msgTypes[0]
+	mi := &file_verdict_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -63,7 +1715,7 @@ func (x *ListDecisionsRequest) String() string {
 func (*ListDecisionsRequest) ProtoMessage() {}
 
 func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_audit_proto_msgTypes[0]
+	mi := &file_verdict_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -76,7 +1728,7 @@ func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{0}
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListDecisionsRequest) GetFrom() *timestamppb.Timestamp {
@@ -142,6 +1794,41 @@ func (x *ListDecisionsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListDecisionsRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *ListDecisionsRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListDecisionsRequest) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *ListDecisionsRequest) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *ListDecisionsRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // ListDecisionsResponse is a page of decision records.
 type ListDecisionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -155,7 +1842,7 @@ type ListDecisionsResponse struct {
 
 func (x *ListDecisionsResponse) Reset() {
 	*x = ListDecisionsResponse{}
-	mi := &file_verdict_v1_audit_proto_msgTypes[1]
+	mi := &file_verdict_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -167,7 +1854,7 @@ func (x *ListDecisionsResponse) String() string {
 func (*ListDecisionsResponse) ProtoMessage() {}
 
 func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_audit_proto_msgTypes[1]
+	mi := &file_verdict_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -180,7 +1867,7 @@ func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{1}
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListDecisionsResponse) GetDecisions() []*DecisionRecord {
@@ -255,14 +1942,31 @@ type DecisionRecord struct {
 	// `actor 11; subject 13`. 11 is an agent of its own and 13 an agent's user account; these come first, then the others from the
 	// smallest. ` +2` at the end of a list: two more are left out. `ignored` at the end: something it said of an agent was malformed
 	// and is left out. At most 64 bytes. Empty: nothing.
-	AgentFacets   string `protobuf:"bytes,26,opt,name=agent_facets,json=agentFacets,proto3" json:"agent_facets,omitempty"`
+	AgentFacets string `protobuf:"bytes,26,opt,name=agent_facets,json=agentFacets,proto3" json:"agent_facets,omitempty"`
+	// Subjects of the caller that had grants in the api, sorted; what the policy knew of it. At most 256.
+	Subjects []string `protobuf:"bytes,27,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	// Delegated scopes of the token that the api knows, sorted.
+	Scopes []string `protobuf:"bytes,28,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Permissions that the caller lacked. Empty unless that is why it was denied.
+	MissingPermissions []string `protobuf:"bytes,29,rep,name=missing_permissions,json=missingPermissions,proto3" json:"missing_permissions,omitempty"`
+	// Address of the caller: the network of it (/24 or /48) unless the operator keeps whole ones. Empty: unknown.
+	SourceIp string `protobuf:"bytes,30,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`
+	// The process that made the decision and its start; with sequence, without gaps. Empty: kept without a spool.
+	Instance string `protobuf:"bytes,31,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Number of that process's start, from 1.
+	Epoch uint64 `protobuf:"varint,32,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number of the record in that epoch, from 1, without gaps.
+	Sequence uint64 `protobuf:"varint,33,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Further decisions like it, in the second that follows, that have no record of their own: a flood is counted beyond what the
+	// operator lets be recorded one by one. 0: none.
+	Repeats       uint64 `protobuf:"varint,34,opt,name=repeats,proto3" json:"repeats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DecisionRecord) Reset() {
 	*x = DecisionRecord{}
-	mi := &file_verdict_v1_audit_proto_msgTypes[2]
+	mi := &file_verdict_v1_audit_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +1978,7 @@ func (x *DecisionRecord) String() string {
 func (*DecisionRecord) ProtoMessage() {}
 
 func (x *DecisionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_audit_proto_msgTypes[2]
+	mi := &file_verdict_v1_audit_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +1991,7 @@ func (x *DecisionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecisionRecord.ProtoReflect.Descriptor instead.
 func (*DecisionRecord) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{2}
+	return file_verdict_v1_audit_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DecisionRecord) GetId() string {
@@ -472,12 +2176,183 @@ func (x *DecisionRecord) GetAgentFacets() string {
 	return ""
 }
 
+func (x *DecisionRecord) GetSubjects() []string {
+	if x != nil {
+		return x.Subjects
+	}
+	return nil
+}
+
+func (x *DecisionRecord) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *DecisionRecord) GetMissingPermissions() []string {
+	if x != nil {
+		return x.MissingPermissions
+	}
+	return nil
+}
+
+func (x *DecisionRecord) GetSourceIp() string {
+	if x != nil {
+		return x.SourceIp
+	}
+	return ""
+}
+
+func (x *DecisionRecord) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *DecisionRecord) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *DecisionRecord) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *DecisionRecord) GetRepeats() uint64 {
+	if x != nil {
+		return x.Repeats
+	}
+	return 0
+}
+
 var File_verdict_v1_audit_proto protoreflect.FileDescriptor
 
 const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"\x16verdict/v1/audit.proto\x12\n" +
-	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verdict/v1/decision.proto\x1a\x17verdict/v1/reason.proto\"\x91\x03\n" +
+	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verdict/v1/decision.proto\x1a\x17verdict/v1/policy.proto\x1a\x17verdict/v1/reason.proto\"\xf6\x03\n" +
+	"\x0eDecisionFilter\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12$\n" +
+	"\ttenant_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\btenantId\x12+\n" +
+	"\fprincipal_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\vprincipalId\x12%\n" +
+	"\tclient_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\bclientId\x12\"\n" +
+	"\asubject\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\asubject\x12(\n" +
+	"\n" +
+	"permission\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\n" +
+	"permission\x12\x19\n" +
+	"\x03api\x18\b \x01(\tB\a\xbaH\x04r\x02\x18?R\x03api\x12\x1d\n" +
+	"\x05route\x18\t \x01(\tB\a\xbaH\x04r\x02\x18?R\x05route\x124\n" +
+	"\x06effect\x18\n" +
+	" \x01(\x0e2\x12.verdict.v1.EffectB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06effect\x124\n" +
+	"\x06reason\x18\v \x01(\x0e2\x12.verdict.v1.ReasonB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06reason\x12\x1a\n" +
+	"\brevision\x18\f \x01(\x04R\brevision\".\n" +
+	"\x12GetDecisionRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"M\n" +
+	"\x13GetDecisionResponse\x126\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1a.verdict.v1.DecisionRecordR\bdecision\"2\n" +
+	"\x16ExplainDecisionRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xb4\x01\n" +
+	"\x17ExplainDecisionResponse\x126\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1a.verdict.v1.DecisionRecordR\bdecision\x12\x14\n" +
+	"\x05steps\x18\x02 \x03(\tR\x05steps\x12)\n" +
+	"\x05today\x18\x03 \x01(\v2\x13.verdict.v1.OutcomeR\x05today\x12 \n" +
+	"\vdifferences\x18\x04 \x03(\tR\vdifferences\"\xe8\x01\n" +
+	"\aOutcome\x12*\n" +
+	"\x06effect\x18\x01 \x01(\x0e2\x12.verdict.v1.EffectR\x06effect\x12*\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x12.verdict.v1.ReasonR\x06reason\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x16\n" +
+	"\x06grants\x18\x04 \x03(\tR\x06grants\x12/\n" +
+	"\x13missing_permissions\x18\x05 \x03(\tR\x12missingPermissions\x12 \n" +
+	"\vconditional\x18\x06 \x01(\bR\vconditional\"\x9f\x01\n" +
+	"\x14TailDecisionsRequest\x122\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1a.verdict.v1.DecisionFilterR\x06filter\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"r\n" +
+	"\x15TailDecisionsResponse\x126\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1a.verdict.v1.DecisionRecordR\bdecision\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\"\xd2\x01\n" +
+	"\x10SummarizeRequest\x12:\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1a.verdict.v1.DecisionFilterB\x06\xbaH\x03\xc8\x01\x01R\x06filter\x12/\n" +
+	"\x02by\x18\x02 \x01(\x0e2\x15.verdict.v1.DimensionB\b\xbaH\x05\x82\x01\x02\x10\x01R\x02by\x121\n" +
+	"\x06bucket\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06bucket\x12\x1e\n" +
+	"\x05limit\x18\x04 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"R\n" +
+	"\x11SummarizeResponse\x12)\n" +
+	"\x06counts\x18\x01 \x03(\v2\x11.verdict.v1.CountR\x06counts\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xe1\x01\n" +
+	"\x05Count\x122\n" +
+	"\x06bucket\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
+	"\aallowed\x18\x03 \x01(\x04R\aallowed\x12\x16\n" +
+	"\x06denied\x18\x04 \x01(\x04R\x06denied\x120\n" +
+	"\x05first\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\xb2\x01\n" +
+	"\x13AccessReviewRequest\x12\x19\n" +
+	"\x03api\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x03api\x12<\n" +
+	"\funused_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vunusedAfter\x12B\n" +
+	"\x0fexpiring_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0eexpiringWithin\"\xbd\x01\n" +
+	"\x14AccessReviewResponse\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12/\n" +
+	"\x06grants\x18\x03 \x03(\v2\x17.verdict.v1.GrantReviewR\x06grants\x12,\n" +
+	"\achanges\x18\x04 \x03(\v2\x12.verdict.v1.ChangeR\achanges\"\xba\x02\n" +
+	"\vGrantReview\x12'\n" +
+	"\x05grant\x18\x01 \x01(\v2\x11.verdict.v1.GrantR\x05grant\x12 \n" +
+	"\vpermissions\x18\x02 \x03(\tR\vpermissions\x129\n" +
+	"\n" +
+	"first_used\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstUsed\x127\n" +
+	"\tlast_used\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastUsed\x12\x1e\n" +
+	"\n" +
+	"principals\x18\x05 \x01(\x04R\n" +
+	"principals\x12\x16\n" +
+	"\x06unused\x18\x06 \x01(\bR\x06unused\x12\x1a\n" +
+	"\bexpiring\x18\a \x01(\bR\bexpiring\x12\x18\n" +
+	"\aexpired\x18\b \x01(\bR\aexpired\"\x89\x02\n" +
+	"\x12ListChangesRequest\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x121\n" +
+	"\x05trail\x18\x03 \x01(\x0e2\x11.verdict.v1.TrailB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05trail\x12\x1e\n" +
+	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x05actor\x12%\n" +
+	"\tpage_size\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"k\n" +
+	"\x13ListChangesResponse\x12,\n" +
+	"\achanges\x18\x01 \x03(\v2\x12.verdict.v1.ChangeR\achanges\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x83\x02\n" +
+	"\x06Change\x12'\n" +
+	"\x05trail\x18\x01 \x01(\x0e2\x11.verdict.v1.TrailR\x05trail\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06ticket\x18\x06 \x01(\tR\x06ticket\x12,\n" +
+	"\x05facts\x18\a \x03(\v2\x16.verdict.v1.FactChangeR\x05facts\x12\x14\n" +
+	"\x05total\x18\b \x01(\x04R\x05total\"\xca\x01\n" +
+	"\x15FindPseudonymsRequest\x12&\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\btenantId\x12-\n" +
+	"\fprincipal_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\vprincipalId\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"O\n" +
+	"\x16FindPseudonymsResponse\x125\n" +
+	"\n" +
+	"pseudonyms\x18\x01 \x03(\v2\x15.verdict.v1.PseudonymR\n" +
+	"pseudonyms\"?\n" +
+	"\tPseudonym\x12\x14\n" +
+	"\x05month\x18\x01 \x01(\tR\x05month\x12\x1c\n" +
+	"\tpseudonym\x18\x02 \x01(\tR\tpseudonym\"N\n" +
+	"\n" +
+	"FactChange\x12\x12\n" +
+	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\xc1\x04\n" +
 	"\x14ListDecisionsRequest\x12.\n" +
 	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12$\n" +
@@ -488,10 +2363,18 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\x03api\x18\a \x01(\tB\a\xbaH\x04r\x02\x18?R\x03api\x12%\n" +
 	"\tpage_size\x18\b \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\t \x01(\tR\tpageToken\"y\n" +
+	"page_token\x18\t \x01(\tR\tpageToken\x12%\n" +
+	"\tclient_id\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\bclientId\x12\"\n" +
+	"\asubject\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\asubject\x12(\n" +
+	"\n" +
+	"permission\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\n" +
+	"permission\x12\x1d\n" +
+	"\x05route\x18\r \x01(\tB\a\xbaH\x04r\x02\x18?R\x05route\x12\x1a\n" +
+	"\brevision\x18\x0e \x01(\x04R\brevision\"y\n" +
 	"\x15ListDecisionsResponse\x128\n" +
 	"\tdecisions\x18\x01 \x03(\v2\x1a.verdict.v1.DecisionRecordR\tdecisions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb1\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9b\b\n" +
 	"\x0eDecisionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12*\n" +
@@ -520,9 +2403,35 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x18 \x01(\tR\trequestId\x12!\n" +
 	"\fagent_parent\x18\x19 \x01(\tR\vagentParent\x12!\n" +
-	"\fagent_facets\x18\x1a \x01(\tR\vagentFacets2d\n" +
+	"\fagent_facets\x18\x1a \x01(\tR\vagentFacets\x12\x1a\n" +
+	"\bsubjects\x18\x1b \x03(\tR\bsubjects\x12\x16\n" +
+	"\x06scopes\x18\x1c \x03(\tR\x06scopes\x12/\n" +
+	"\x13missing_permissions\x18\x1d \x03(\tR\x12missingPermissions\x12\x1b\n" +
+	"\tsource_ip\x18\x1e \x01(\tR\bsourceIp\x12\x1a\n" +
+	"\binstance\x18\x1f \x01(\tR\binstance\x12\x14\n" +
+	"\x05epoch\x18  \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\bsequence\x18! \x01(\x04R\bsequence\x12\x18\n" +
+	"\arepeats\x18\" \x01(\x04R\arepeats*\x7f\n" +
+	"\tDimension\x12\x19\n" +
+	"\x15DIMENSION_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10DIMENSION_REASON\x10\x01\x12\x13\n" +
+	"\x0fDIMENSION_ROUTE\x10\x02\x12\x17\n" +
+	"\x13DIMENSION_PRINCIPAL\x10\x03\x12\x13\n" +
+	"\x0fDIMENSION_GRANT\x10\x04*W\n" +
+	"\x05Trail\x12\x15\n" +
+	"\x11TRAIL_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fTRAIL_POLICY\x10\x01\x12\x14\n" +
+	"\x10TRAIL_REVOCATION\x10\x02\x12\x0f\n" +
+	"\vTRAIL_TRUST\x10\x032\xae\x05\n" +
 	"\fAuditService\x12T\n" +
-	"\rListDecisions\x12 .verdict.v1.ListDecisionsRequest\x1a!.verdict.v1.ListDecisionsResponseB\xa6\x01\n" +
+	"\rListDecisions\x12 .verdict.v1.ListDecisionsRequest\x1a!.verdict.v1.ListDecisionsResponse\x12N\n" +
+	"\vGetDecision\x12\x1e.verdict.v1.GetDecisionRequest\x1a\x1f.verdict.v1.GetDecisionResponse\x12Z\n" +
+	"\x0fExplainDecision\x12\".verdict.v1.ExplainDecisionRequest\x1a#.verdict.v1.ExplainDecisionResponse\x12V\n" +
+	"\rTailDecisions\x12 .verdict.v1.TailDecisionsRequest\x1a!.verdict.v1.TailDecisionsResponse0\x01\x12H\n" +
+	"\tSummarize\x12\x1c.verdict.v1.SummarizeRequest\x1a\x1d.verdict.v1.SummarizeResponse\x12Q\n" +
+	"\fAccessReview\x12\x1f.verdict.v1.AccessReviewRequest\x1a .verdict.v1.AccessReviewResponse\x12N\n" +
+	"\vListChanges\x12\x1e.verdict.v1.ListChangesRequest\x1a\x1f.verdict.v1.ListChangesResponse\x12W\n" +
+	"\x0eFindPseudonyms\x12!.verdict.v1.FindPseudonymsRequest\x1a\".verdict.v1.FindPseudonymsResponseB\xa6\x01\n" +
 	"\x0ecom.verdict.v1B\n" +
 	"AuditProtoP\x01Z?github.com/verdict-authz/verdict/proto/gen/verdict/v1;verdictv1\xa2\x02\x03VXX\xaa\x02\n" +
 	"Verdict.V1\xca\x02\n" +
@@ -540,35 +2449,111 @@ func file_verdict_v1_audit_proto_rawDescGZIP() []byte {
 	return file_verdict_v1_audit_proto_rawDescData
 }
 
-var file_verdict_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_verdict_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_verdict_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_verdict_v1_audit_proto_goTypes = []any{
-	(*ListDecisionsRequest)(nil),  // 0: verdict.v1.ListDecisionsRequest
-	(*ListDecisionsResponse)(nil), // 1: verdict.v1.ListDecisionsResponse
-	(*DecisionRecord)(nil),        // 2: verdict.v1.DecisionRecord
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(Effect)(0),                   // 4: verdict.v1.Effect
-	(Reason)(0),                   // 5: verdict.v1.Reason
-	(PrincipalKind)(0),            // 6: verdict.v1.PrincipalKind
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(Dimension)(0),                  // 0: verdict.v1.Dimension
+	(Trail)(0),                      // 1: verdict.v1.Trail
+	(*DecisionFilter)(nil),          // 2: verdict.v1.DecisionFilter
+	(*GetDecisionRequest)(nil),      // 3: verdict.v1.GetDecisionRequest
+	(*GetDecisionResponse)(nil),     // 4: verdict.v1.GetDecisionResponse
+	(*ExplainDecisionRequest)(nil),  // 5: verdict.v1.ExplainDecisionRequest
+	(*ExplainDecisionResponse)(nil), // 6: verdict.v1.ExplainDecisionResponse
+	(*Outcome)(nil),                 // 7: verdict.v1.Outcome
+	(*TailDecisionsRequest)(nil),    // 8: verdict.v1.TailDecisionsRequest
+	(*TailDecisionsResponse)(nil),   // 9: verdict.v1.TailDecisionsResponse
+	(*SummarizeRequest)(nil),        // 10: verdict.v1.SummarizeRequest
+	(*SummarizeResponse)(nil),       // 11: verdict.v1.SummarizeResponse
+	(*Count)(nil),                   // 12: verdict.v1.Count
+	(*AccessReviewRequest)(nil),     // 13: verdict.v1.AccessReviewRequest
+	(*AccessReviewResponse)(nil),    // 14: verdict.v1.AccessReviewResponse
+	(*GrantReview)(nil),             // 15: verdict.v1.GrantReview
+	(*ListChangesRequest)(nil),      // 16: verdict.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),     // 17: verdict.v1.ListChangesResponse
+	(*Change)(nil),                  // 18: verdict.v1.Change
+	(*FindPseudonymsRequest)(nil),   // 19: verdict.v1.FindPseudonymsRequest
+	(*FindPseudonymsResponse)(nil),  // 20: verdict.v1.FindPseudonymsResponse
+	(*Pseudonym)(nil),               // 21: verdict.v1.Pseudonym
+	(*FactChange)(nil),              // 22: verdict.v1.FactChange
+	(*ListDecisionsRequest)(nil),    // 23: verdict.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil),   // 24: verdict.v1.ListDecisionsResponse
+	(*DecisionRecord)(nil),          // 25: verdict.v1.DecisionRecord
+	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
+	(Effect)(0),                     // 27: verdict.v1.Effect
+	(Reason)(0),                     // 28: verdict.v1.Reason
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
+	(*Grant)(nil),                   // 30: verdict.v1.Grant
+	(PrincipalKind)(0),              // 31: verdict.v1.PrincipalKind
 }
 var file_verdict_v1_audit_proto_depIdxs = []int32{
-	3,  // 0: verdict.v1.ListDecisionsRequest.from:type_name -> google.protobuf.Timestamp
-	3,  // 1: verdict.v1.ListDecisionsRequest.to:type_name -> google.protobuf.Timestamp
-	4,  // 2: verdict.v1.ListDecisionsRequest.effect:type_name -> verdict.v1.Effect
-	5,  // 3: verdict.v1.ListDecisionsRequest.reason:type_name -> verdict.v1.Reason
-	2,  // 4: verdict.v1.ListDecisionsResponse.decisions:type_name -> verdict.v1.DecisionRecord
-	3,  // 5: verdict.v1.DecisionRecord.time:type_name -> google.protobuf.Timestamp
-	4,  // 6: verdict.v1.DecisionRecord.effect:type_name -> verdict.v1.Effect
-	5,  // 7: verdict.v1.DecisionRecord.reason:type_name -> verdict.v1.Reason
-	6,  // 8: verdict.v1.DecisionRecord.principal_kind:type_name -> verdict.v1.PrincipalKind
-	7,  // 9: verdict.v1.DecisionRecord.took:type_name -> google.protobuf.Duration
-	0,  // 10: verdict.v1.AuditService.ListDecisions:input_type -> verdict.v1.ListDecisionsRequest
-	1,  // 11: verdict.v1.AuditService.ListDecisions:output_type -> verdict.v1.ListDecisionsResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	26, // 0: verdict.v1.DecisionFilter.from:type_name -> google.protobuf.Timestamp
+	26, // 1: verdict.v1.DecisionFilter.to:type_name -> google.protobuf.Timestamp
+	27, // 2: verdict.v1.DecisionFilter.effect:type_name -> verdict.v1.Effect
+	28, // 3: verdict.v1.DecisionFilter.reason:type_name -> verdict.v1.Reason
+	25, // 4: verdict.v1.GetDecisionResponse.decision:type_name -> verdict.v1.DecisionRecord
+	25, // 5: verdict.v1.ExplainDecisionResponse.decision:type_name -> verdict.v1.DecisionRecord
+	7,  // 6: verdict.v1.ExplainDecisionResponse.today:type_name -> verdict.v1.Outcome
+	27, // 7: verdict.v1.Outcome.effect:type_name -> verdict.v1.Effect
+	28, // 8: verdict.v1.Outcome.reason:type_name -> verdict.v1.Reason
+	2,  // 9: verdict.v1.TailDecisionsRequest.filter:type_name -> verdict.v1.DecisionFilter
+	26, // 10: verdict.v1.TailDecisionsRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 11: verdict.v1.TailDecisionsResponse.decision:type_name -> verdict.v1.DecisionRecord
+	2,  // 12: verdict.v1.SummarizeRequest.filter:type_name -> verdict.v1.DecisionFilter
+	0,  // 13: verdict.v1.SummarizeRequest.by:type_name -> verdict.v1.Dimension
+	29, // 14: verdict.v1.SummarizeRequest.bucket:type_name -> google.protobuf.Duration
+	12, // 15: verdict.v1.SummarizeResponse.counts:type_name -> verdict.v1.Count
+	26, // 16: verdict.v1.Count.bucket:type_name -> google.protobuf.Timestamp
+	26, // 17: verdict.v1.Count.first:type_name -> google.protobuf.Timestamp
+	26, // 18: verdict.v1.Count.last:type_name -> google.protobuf.Timestamp
+	29, // 19: verdict.v1.AccessReviewRequest.unused_after:type_name -> google.protobuf.Duration
+	29, // 20: verdict.v1.AccessReviewRequest.expiring_within:type_name -> google.protobuf.Duration
+	26, // 21: verdict.v1.AccessReviewResponse.at:type_name -> google.protobuf.Timestamp
+	15, // 22: verdict.v1.AccessReviewResponse.grants:type_name -> verdict.v1.GrantReview
+	18, // 23: verdict.v1.AccessReviewResponse.changes:type_name -> verdict.v1.Change
+	30, // 24: verdict.v1.GrantReview.grant:type_name -> verdict.v1.Grant
+	26, // 25: verdict.v1.GrantReview.first_used:type_name -> google.protobuf.Timestamp
+	26, // 26: verdict.v1.GrantReview.last_used:type_name -> google.protobuf.Timestamp
+	26, // 27: verdict.v1.ListChangesRequest.from:type_name -> google.protobuf.Timestamp
+	26, // 28: verdict.v1.ListChangesRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 29: verdict.v1.ListChangesRequest.trail:type_name -> verdict.v1.Trail
+	18, // 30: verdict.v1.ListChangesResponse.changes:type_name -> verdict.v1.Change
+	1,  // 31: verdict.v1.Change.trail:type_name -> verdict.v1.Trail
+	26, // 32: verdict.v1.Change.time:type_name -> google.protobuf.Timestamp
+	22, // 33: verdict.v1.Change.facts:type_name -> verdict.v1.FactChange
+	26, // 34: verdict.v1.FindPseudonymsRequest.from:type_name -> google.protobuf.Timestamp
+	26, // 35: verdict.v1.FindPseudonymsRequest.to:type_name -> google.protobuf.Timestamp
+	21, // 36: verdict.v1.FindPseudonymsResponse.pseudonyms:type_name -> verdict.v1.Pseudonym
+	26, // 37: verdict.v1.ListDecisionsRequest.from:type_name -> google.protobuf.Timestamp
+	26, // 38: verdict.v1.ListDecisionsRequest.to:type_name -> google.protobuf.Timestamp
+	27, // 39: verdict.v1.ListDecisionsRequest.effect:type_name -> verdict.v1.Effect
+	28, // 40: verdict.v1.ListDecisionsRequest.reason:type_name -> verdict.v1.Reason
+	25, // 41: verdict.v1.ListDecisionsResponse.decisions:type_name -> verdict.v1.DecisionRecord
+	26, // 42: verdict.v1.DecisionRecord.time:type_name -> google.protobuf.Timestamp
+	27, // 43: verdict.v1.DecisionRecord.effect:type_name -> verdict.v1.Effect
+	28, // 44: verdict.v1.DecisionRecord.reason:type_name -> verdict.v1.Reason
+	31, // 45: verdict.v1.DecisionRecord.principal_kind:type_name -> verdict.v1.PrincipalKind
+	29, // 46: verdict.v1.DecisionRecord.took:type_name -> google.protobuf.Duration
+	23, // 47: verdict.v1.AuditService.ListDecisions:input_type -> verdict.v1.ListDecisionsRequest
+	3,  // 48: verdict.v1.AuditService.GetDecision:input_type -> verdict.v1.GetDecisionRequest
+	5,  // 49: verdict.v1.AuditService.ExplainDecision:input_type -> verdict.v1.ExplainDecisionRequest
+	8,  // 50: verdict.v1.AuditService.TailDecisions:input_type -> verdict.v1.TailDecisionsRequest
+	10, // 51: verdict.v1.AuditService.Summarize:input_type -> verdict.v1.SummarizeRequest
+	13, // 52: verdict.v1.AuditService.AccessReview:input_type -> verdict.v1.AccessReviewRequest
+	16, // 53: verdict.v1.AuditService.ListChanges:input_type -> verdict.v1.ListChangesRequest
+	19, // 54: verdict.v1.AuditService.FindPseudonyms:input_type -> verdict.v1.FindPseudonymsRequest
+	24, // 55: verdict.v1.AuditService.ListDecisions:output_type -> verdict.v1.ListDecisionsResponse
+	4,  // 56: verdict.v1.AuditService.GetDecision:output_type -> verdict.v1.GetDecisionResponse
+	6,  // 57: verdict.v1.AuditService.ExplainDecision:output_type -> verdict.v1.ExplainDecisionResponse
+	9,  // 58: verdict.v1.AuditService.TailDecisions:output_type -> verdict.v1.TailDecisionsResponse
+	11, // 59: verdict.v1.AuditService.Summarize:output_type -> verdict.v1.SummarizeResponse
+	14, // 60: verdict.v1.AuditService.AccessReview:output_type -> verdict.v1.AccessReviewResponse
+	17, // 61: verdict.v1.AuditService.ListChanges:output_type -> verdict.v1.ListChangesResponse
+	20, // 62: verdict.v1.AuditService.FindPseudonyms:output_type -> verdict.v1.FindPseudonymsResponse
+	55, // [55:63] is the sub-list for method output_type
+	47, // [47:55] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_verdict_v1_audit_proto_init() }
@@ -577,19 +2562,21 @@ func file_verdict_v1_audit_proto_init() {
 		return
 	}
 	file_verdict_v1_decision_proto_init()
+	file_verdict_v1_policy_proto_init()
 	file_verdict_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_verdict_v1_audit_proto_rawDesc), len(file_verdict_v1_audit_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      2,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_verdict_v1_audit_proto_goTypes,
 		DependencyIndexes: file_verdict_v1_audit_proto_depIdxs,
+		EnumInfos:         file_verdict_v1_audit_proto_enumTypes,
 		MessageInfos:      file_verdict_v1_audit_proto_msgTypes,
 	}.Build()
 	File_verdict_v1_audit_proto = out.File

@@ -19,7 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuditService_ListDecisions_FullMethodName = "/verdict.v1.AuditService/ListDecisions"
+	AuditService_ListDecisions_FullMethodName   = "/verdict.v1.AuditService/ListDecisions"
+	AuditService_GetDecision_FullMethodName     = "/verdict.v1.AuditService/GetDecision"
+	AuditService_ExplainDecision_FullMethodName = "/verdict.v1.AuditService/ExplainDecision"
+	AuditService_TailDecisions_FullMethodName   = "/verdict.v1.AuditService/TailDecisions"
+	AuditService_Summarize_FullMethodName       = "/verdict.v1.AuditService/Summarize"
+	AuditService_AccessReview_FullMethodName    = "/verdict.v1.AuditService/AccessReview"
+	AuditService_ListChanges_FullMethodName     = "/verdict.v1.AuditService/ListChanges"
+	AuditService_FindPseudonyms_FullMethodName  = "/verdict.v1.AuditService/FindPseudonyms"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -30,6 +37,24 @@ const (
 type AuditServiceClient interface {
 	// ListDecisions returns decision records, newest first.
 	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
+	// GetDecision returns one decision record.
+	GetDecision(ctx context.Context, in *GetDecisionRequest, opts ...grpc.CallOption) (*GetDecisionResponse, error)
+	// ExplainDecision says why a decision was made, and what today's policy would say to the same caller and question.
+	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
+	// TailDecisions sends decision records as they are kept, oldest first, until the caller goes away. It misses none: after
+	// a break the caller goes on from the resume_token of the last one it has.
+	TailDecisions(ctx context.Context, in *TailDecisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailDecisionsResponse], error)
+	// Summarize counts decisions over time and by what they are about.
+	Summarize(ctx context.Context, in *SummarizeRequest, opts ...grpc.CallOption) (*SummarizeResponse, error)
+	// AccessReview says who can do what and through which grant, when each grant was last used, and what is about to end:
+	// the evidence for an access review of SOC 2 or ISO 27001.
+	AccessReview(ctx context.Context, in *AccessReviewRequest, opts ...grpc.CallOption) (*AccessReviewResponse, error)
+	// ListChanges returns the changes that administrators made to policy, revocations and whom to trust, newest first, each
+	// fact before and after. Each was recorded in the transaction that made it.
+	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
+	// FindPseudonyms says under which pseudonyms a principal stands in the records, a pseudonym for each month. Without
+	// pseudonyms it is FAILED_PRECONDITION.
+	FindPseudonyms(ctx context.Context, in *FindPseudonymsRequest, opts ...grpc.CallOption) (*FindPseudonymsResponse, error)
 }
 
 type auditServiceClient struct {
@@ -50,6 +75,85 @@ func (c *auditServiceClient) ListDecisions(ctx context.Context, in *ListDecision
 	return out, nil
 }
 
+func (c *auditServiceClient) GetDecision(ctx context.Context, in *GetDecisionRequest, opts ...grpc.CallOption) (*GetDecisionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDecisionResponse)
+	err := c.cc.Invoke(ctx, AuditService_GetDecision_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainDecisionResponse)
+	err := c.cc.Invoke(ctx, AuditService_ExplainDecision_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) TailDecisions(ctx context.Context, in *TailDecisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailDecisionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[0], AuditService_TailDecisions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TailDecisionsRequest, TailDecisionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_TailDecisionsClient = grpc.ServerStreamingClient[TailDecisionsResponse]
+
+func (c *auditServiceClient) Summarize(ctx context.Context, in *SummarizeRequest, opts ...grpc.CallOption) (*SummarizeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummarizeResponse)
+	err := c.cc.Invoke(ctx, AuditService_Summarize_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) AccessReview(ctx context.Context, in *AccessReviewRequest, opts ...grpc.CallOption) (*AccessReviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AccessReviewResponse)
+	err := c.cc.Invoke(ctx, AuditService_AccessReview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListChangesResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) FindPseudonyms(ctx context.Context, in *FindPseudonymsRequest, opts ...grpc.CallOption) (*FindPseudonymsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindPseudonymsResponse)
+	err := c.cc.Invoke(ctx, AuditService_FindPseudonyms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -58,6 +162,24 @@ func (c *auditServiceClient) ListDecisions(ctx context.Context, in *ListDecision
 type AuditServiceServer interface {
 	// ListDecisions returns decision records, newest first.
 	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
+	// GetDecision returns one decision record.
+	GetDecision(context.Context, *GetDecisionRequest) (*GetDecisionResponse, error)
+	// ExplainDecision says why a decision was made, and what today's policy would say to the same caller and question.
+	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
+	// TailDecisions sends decision records as they are kept, oldest first, until the caller goes away. It misses none: after
+	// a break the caller goes on from the resume_token of the last one it has.
+	TailDecisions(*TailDecisionsRequest, grpc.ServerStreamingServer[TailDecisionsResponse]) error
+	// Summarize counts decisions over time and by what they are about.
+	Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error)
+	// AccessReview says who can do what and through which grant, when each grant was last used, and what is about to end:
+	// the evidence for an access review of SOC 2 or ISO 27001.
+	AccessReview(context.Context, *AccessReviewRequest) (*AccessReviewResponse, error)
+	// ListChanges returns the changes that administrators made to policy, revocations and whom to trust, newest first, each
+	// fact before and after. Each was recorded in the transaction that made it.
+	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
+	// FindPseudonyms says under which pseudonyms a principal stands in the records, a pseudonym for each month. Without
+	// pseudonyms it is FAILED_PRECONDITION.
+	FindPseudonyms(context.Context, *FindPseudonymsRequest) (*FindPseudonymsResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -70,6 +192,27 @@ type UnimplementedAuditServiceServer struct{}
 
 func (UnimplementedAuditServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
+}
+func (UnimplementedAuditServiceServer) GetDecision(context.Context, *GetDecisionRequest) (*GetDecisionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDecision not implemented")
+}
+func (UnimplementedAuditServiceServer) ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainDecision not implemented")
+}
+func (UnimplementedAuditServiceServer) TailDecisions(*TailDecisionsRequest, grpc.ServerStreamingServer[TailDecisionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method TailDecisions not implemented")
+}
+func (UnimplementedAuditServiceServer) Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Summarize not implemented")
+}
+func (UnimplementedAuditServiceServer) AccessReview(context.Context, *AccessReviewRequest) (*AccessReviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AccessReview not implemented")
+}
+func (UnimplementedAuditServiceServer) ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListChanges not implemented")
+}
+func (UnimplementedAuditServiceServer) FindPseudonyms(context.Context, *FindPseudonymsRequest) (*FindPseudonymsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindPseudonyms not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -110,6 +253,125 @@ func _AuditService_ListDecisions_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_GetDecision_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDecisionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).GetDecision(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_GetDecision_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).GetDecision(ctx, req.(*GetDecisionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_ExplainDecision_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainDecisionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ExplainDecision(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ExplainDecision_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ExplainDecision(ctx, req.(*ExplainDecisionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_TailDecisions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TailDecisionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServiceServer).TailDecisions(m, &grpc.GenericServerStream[TailDecisionsRequest, TailDecisionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_TailDecisionsServer = grpc.ServerStreamingServer[TailDecisionsResponse]
+
+func _AuditService_Summarize_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummarizeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).Summarize(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_Summarize_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).Summarize(ctx, req.(*SummarizeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_AccessReview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AccessReviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).AccessReview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_AccessReview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).AccessReview(ctx, req.(*AccessReviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_ListChanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListChanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListChanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListChanges(ctx, req.(*ListChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_FindPseudonyms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindPseudonymsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).FindPseudonyms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_FindPseudonyms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).FindPseudonyms(ctx, req.(*FindPseudonymsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -121,7 +383,37 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListDecisions",
 			Handler:    _AuditService_ListDecisions_Handler,
 		},
+		{
+			MethodName: "GetDecision",
+			Handler:    _AuditService_GetDecision_Handler,
+		},
+		{
+			MethodName: "ExplainDecision",
+			Handler:    _AuditService_ExplainDecision_Handler,
+		},
+		{
+			MethodName: "Summarize",
+			Handler:    _AuditService_Summarize_Handler,
+		},
+		{
+			MethodName: "AccessReview",
+			Handler:    _AuditService_AccessReview_Handler,
+		},
+		{
+			MethodName: "ListChanges",
+			Handler:    _AuditService_ListChanges_Handler,
+		},
+		{
+			MethodName: "FindPseudonyms",
+			Handler:    _AuditService_FindPseudonyms_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "TailDecisions",
+			Handler:       _AuditService_TailDecisions_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "verdict/v1/audit.proto",
 }

@@ -145,9 +145,12 @@ type CheckRequest struct {
 	// The api asked about, by id. Absent: found by the host of `http`. Required for `permission`.
 	Api string `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
 	// The lowest policy revision the answer may be computed on; as returned by an earlier change or answer. 0: any.
-	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinRevision uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// Return in permitted_routes what else the caller may do in the api, so that the answer can be kept for all its routes. Costs
+	// an evaluation a route. Not in a BatchCheck, and only with `http`: INVALID_ARGUMENT otherwise.
+	IncludePermittedRoutes bool `protobuf:"varint,6,opt,name=include_permitted_routes,json=includePermittedRoutes,proto3" json:"include_permitted_routes,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CheckRequest) Reset() {
@@ -224,6 +227,13 @@ func (x *CheckRequest) GetMinRevision() uint64 {
 		return x.MinRevision
 	}
 	return 0
+}
+
+func (x *CheckRequest) GetIncludePermittedRoutes() bool {
+	if x != nil {
+		return x.IncludePermittedRoutes
+	}
+	return false
 }
 
 type isCheckRequest_Question interface {
@@ -492,8 +502,10 @@ type CheckResponse struct {
 	WwwAuthenticate []string `protobuf:"bytes,15,rep,name=www_authenticate,json=wwwAuthenticate,proto3" json:"www_authenticate,omitempty"`
 	// Authentication context that a new sign-in must meet, such as `c1`. Empty unless reason is AUTH_CONTEXT_REQUIRED.
 	RequiredAuthContext string `protobuf:"bytes,16,opt,name=required_auth_context,json=requiredAuthContext,proto3" json:"required_auth_context,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What the caller may do in the api, on this revision. Absent unless asked for, and when the caller was not proven.
+	PermittedRoutes *PermittedRoutes `protobuf:"bytes,17,opt,name=permitted_routes,json=permittedRoutes,proto3" json:"permitted_routes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CheckResponse) Reset() {
@@ -638,6 +650,152 @@ func (x *CheckResponse) GetRequiredAuthContext() string {
 	return ""
 }
 
+func (x *CheckResponse) GetPermittedRoutes() *PermittedRoutes {
+	if x != nil {
+		return x.PermittedRoutes
+	}
+	return nil
+}
+
+// PermittedRoutes divides the routes of an api into those that the caller may use whatever else the request says, and the
+// others. Together they are all routes of the api; each is listed once, by template, then id.
+type PermittedRoutes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Routes that the caller may use: public ones, and those that need what it has, without a condition of route or grant that
+	// depends on the request, an upgrade or a step-up that its token does not meet.
+	Permitted []*PermittedRoute `protobuf:"bytes,1,rep,name=permitted,proto3" json:"permitted,omitempty"`
+	// All others: refused, or depending on more than method and path.
+	Refused []*PermittedRoute `protobuf:"bytes,2,rep,name=refused,proto3" json:"refused,omitempty"`
+	// How long this holds, as CheckResponse.ttl, for all of the permitted. Zero or absent: do not keep it.
+	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PermittedRoutes) Reset() {
+	*x = PermittedRoutes{}
+	mi := &file_verdict_v1_decision_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PermittedRoutes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PermittedRoutes) ProtoMessage() {}
+
+func (x *PermittedRoutes) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_decision_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PermittedRoutes.ProtoReflect.Descriptor instead.
+func (*PermittedRoutes) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PermittedRoutes) GetPermitted() []*PermittedRoute {
+	if x != nil {
+		return x.Permitted
+	}
+	return nil
+}
+
+func (x *PermittedRoutes) GetRefused() []*PermittedRoute {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *PermittedRoutes) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// PermittedRoute is a route as a gateway needs it.
+type PermittedRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the route.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its methods, upper case.
+	Methods []string `protobuf:"bytes,2,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Its path template, as in Route.template.
+	Template string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	// Protocol that it may switch to, such as `websocket`. Empty: none.
+	Upgrade       string `protobuf:"bytes,4,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PermittedRoute) Reset() {
+	*x = PermittedRoute{}
+	mi := &file_verdict_v1_decision_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PermittedRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PermittedRoute) ProtoMessage() {}
+
+func (x *PermittedRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_verdict_v1_decision_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PermittedRoute.ProtoReflect.Descriptor instead.
+func (*PermittedRoute) Descriptor() ([]byte, []int) {
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PermittedRoute) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PermittedRoute) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *PermittedRoute) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *PermittedRoute) GetUpgrade() string {
+	if x != nil {
+		return x.Upgrade
+	}
+	return ""
+}
+
 // Principal is a proven caller.
 type Principal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -657,7 +815,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_verdict_v1_decision_proto_msgTypes[5]
+	mi := &file_verdict_v1_decision_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +827,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_decision_proto_msgTypes[5]
+	mi := &file_verdict_v1_decision_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +840,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{5}
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Principal) GetKind() PrincipalKind {
@@ -733,7 +891,7 @@ type BatchCheckRequest struct {
 
 func (x *BatchCheckRequest) Reset() {
 	*x = BatchCheckRequest{}
-	mi := &file_verdict_v1_decision_proto_msgTypes[6]
+	mi := &file_verdict_v1_decision_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +903,7 @@ func (x *BatchCheckRequest) String() string {
 func (*BatchCheckRequest) ProtoMessage() {}
 
 func (x *BatchCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_decision_proto_msgTypes[6]
+	mi := &file_verdict_v1_decision_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +916,7 @@ func (x *BatchCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCheckRequest.ProtoReflect.Descriptor instead.
 func (*BatchCheckRequest) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{6}
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BatchCheckRequest) GetChecks() []*CheckRequest {
@@ -786,7 +944,7 @@ type BatchCheckResponse struct {
 
 func (x *BatchCheckResponse) Reset() {
 	*x = BatchCheckResponse{}
-	mi := &file_verdict_v1_decision_proto_msgTypes[7]
+	mi := &file_verdict_v1_decision_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +956,7 @@ func (x *BatchCheckResponse) String() string {
 func (*BatchCheckResponse) ProtoMessage() {}
 
 func (x *BatchCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_decision_proto_msgTypes[7]
+	mi := &file_verdict_v1_decision_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +969,7 @@ func (x *BatchCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCheckResponse.ProtoReflect.Descriptor instead.
 func (*BatchCheckResponse) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{7}
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BatchCheckResponse) GetChecks() []*CheckResponse {
@@ -836,7 +994,7 @@ type ListPermissionsRequest struct {
 
 func (x *ListPermissionsRequest) Reset() {
 	*x = ListPermissionsRequest{}
-	mi := &file_verdict_v1_decision_proto_msgTypes[8]
+	mi := &file_verdict_v1_decision_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1006,7 @@ func (x *ListPermissionsRequest) String() string {
 func (*ListPermissionsRequest) ProtoMessage() {}
 
 func (x *ListPermissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_decision_proto_msgTypes[8]
+	mi := &file_verdict_v1_decision_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1019,7 @@ func (x *ListPermissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPermissionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPermissionsRequest) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{8}
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListPermissionsRequest) GetToken() string {
@@ -901,7 +1059,7 @@ type ListPermissionsResponse struct {
 
 func (x *ListPermissionsResponse) Reset() {
 	*x = ListPermissionsResponse{}
-	mi := &file_verdict_v1_decision_proto_msgTypes[9]
+	mi := &file_verdict_v1_decision_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1071,7 @@ func (x *ListPermissionsResponse) String() string {
 func (*ListPermissionsResponse) ProtoMessage() {}
 
 func (x *ListPermissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_verdict_v1_decision_proto_msgTypes[9]
+	mi := &file_verdict_v1_decision_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1084,7 @@ func (x *ListPermissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPermissionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPermissionsResponse) Descriptor() ([]byte, []int) {
-	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{9}
+	return file_verdict_v1_decision_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListPermissionsResponse) GetPermissions() []string {
@@ -955,7 +1113,7 @@ var File_verdict_v1_decision_proto protoreflect.FileDescriptor
 const file_verdict_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"\x19verdict/v1/decision.proto\x12\n" +
-	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17verdict/v1/reason.proto\"\xe5\x01\n" +
+	"verdict.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17verdict/v1/reason.proto\"\x9f\x02\n" +
 	"\fCheckRequest\x12-\n" +
 	"\x04http\x18\x01 \x01(\v2\x17.verdict.v1.HttpRequestH\x00R\x04http\x12?\n" +
 	"\n" +
@@ -963,7 +1121,8 @@ const file_verdict_v1_decision_proto_rawDesc = "" +
 	"permission\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x12\x19\n" +
 	"\x03api\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18?R\x03api\x12!\n" +
-	"\fmin_revision\x18\x05 \x01(\x04R\vminRevisionB\x11\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\x128\n" +
+	"\x18include_permitted_routes\x18\x06 \x01(\bR\x16includePermittedRoutesB\x11\n" +
 	"\bquestion\x12\x05\xbaH\x02\b\x01\"\x99\x02\n" +
 	"\vHttpRequest\x12\x1f\n" +
 	"\x06method\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\x06method\x12\x1c\n" +
@@ -979,7 +1138,7 @@ const file_verdict_v1_decision_proto_rawDesc = "" +
 	"\x11PermissionRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12$\n" +
-	"\bresource\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\bresource\"\xd6\x04\n" +
+	"\bresource\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\bresource\"\x9e\x05\n" +
 	"\rCheckResponse\x12*\n" +
 	"\x06effect\x18\x01 \x01(\x0e2\x12.verdict.v1.EffectR\x06effect\x12*\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x12.verdict.v1.ReasonR\x06reason\x12\x1a\n" +
@@ -999,7 +1158,17 @@ const file_verdict_v1_decision_proto_rawDesc = "" +
 	"\tretryable\x18\r \x01(\bR\tretryable\x12+\n" +
 	"\x03ttl\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12)\n" +
 	"\x10www_authenticate\x18\x0f \x03(\tR\x0fwwwAuthenticate\x122\n" +
-	"\x15required_auth_context\x18\x10 \x01(\tR\x13requiredAuthContext\"\xb4\x01\n" +
+	"\x15required_auth_context\x18\x10 \x01(\tR\x13requiredAuthContext\x12F\n" +
+	"\x10permitted_routes\x18\x11 \x01(\v2\x1b.verdict.v1.PermittedRoutesR\x0fpermittedRoutes\"\xae\x01\n" +
+	"\x0fPermittedRoutes\x128\n" +
+	"\tpermitted\x18\x01 \x03(\v2\x1a.verdict.v1.PermittedRouteR\tpermitted\x124\n" +
+	"\arefused\x18\x02 \x03(\v2\x1a.verdict.v1.PermittedRouteR\arefused\x12+\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"p\n" +
+	"\x0ePermittedRoute\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\amethods\x18\x02 \x03(\tR\amethods\x12\x1a\n" +
+	"\btemplate\x18\x03 \x01(\tR\btemplate\x12\x18\n" +
+	"\aupgrade\x18\x04 \x01(\tR\aupgrade\"\xb4\x01\n" +
 	"\tPrincipal\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.verdict.v1.PrincipalKindR\x04kind\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12\x1b\n" +
@@ -1050,7 +1219,7 @@ func file_verdict_v1_decision_proto_rawDescGZIP() []byte {
 }
 
 var file_verdict_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_verdict_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_verdict_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_verdict_v1_decision_proto_goTypes = []any{
 	(PathEncoding)(0),               // 0: verdict.v1.PathEncoding
 	(PrincipalKind)(0),              // 1: verdict.v1.PrincipalKind
@@ -1059,39 +1228,45 @@ var file_verdict_v1_decision_proto_goTypes = []any{
 	(*Header)(nil),                  // 4: verdict.v1.Header
 	(*PermissionRequest)(nil),       // 5: verdict.v1.PermissionRequest
 	(*CheckResponse)(nil),           // 6: verdict.v1.CheckResponse
-	(*Principal)(nil),               // 7: verdict.v1.Principal
-	(*BatchCheckRequest)(nil),       // 8: verdict.v1.BatchCheckRequest
-	(*BatchCheckResponse)(nil),      // 9: verdict.v1.BatchCheckResponse
-	(*ListPermissionsRequest)(nil),  // 10: verdict.v1.ListPermissionsRequest
-	(*ListPermissionsResponse)(nil), // 11: verdict.v1.ListPermissionsResponse
-	(Effect)(0),                     // 12: verdict.v1.Effect
-	(Reason)(0),                     // 13: verdict.v1.Reason
-	(*durationpb.Duration)(nil),     // 14: google.protobuf.Duration
+	(*PermittedRoutes)(nil),         // 7: verdict.v1.PermittedRoutes
+	(*PermittedRoute)(nil),          // 8: verdict.v1.PermittedRoute
+	(*Principal)(nil),               // 9: verdict.v1.Principal
+	(*BatchCheckRequest)(nil),       // 10: verdict.v1.BatchCheckRequest
+	(*BatchCheckResponse)(nil),      // 11: verdict.v1.BatchCheckResponse
+	(*ListPermissionsRequest)(nil),  // 12: verdict.v1.ListPermissionsRequest
+	(*ListPermissionsResponse)(nil), // 13: verdict.v1.ListPermissionsResponse
+	(Effect)(0),                     // 14: verdict.v1.Effect
+	(Reason)(0),                     // 15: verdict.v1.Reason
+	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
 }
 var file_verdict_v1_decision_proto_depIdxs = []int32{
 	3,  // 0: verdict.v1.CheckRequest.http:type_name -> verdict.v1.HttpRequest
 	5,  // 1: verdict.v1.CheckRequest.permission:type_name -> verdict.v1.PermissionRequest
 	0,  // 2: verdict.v1.HttpRequest.path_encoding:type_name -> verdict.v1.PathEncoding
 	4,  // 3: verdict.v1.HttpRequest.headers:type_name -> verdict.v1.Header
-	12, // 4: verdict.v1.CheckResponse.effect:type_name -> verdict.v1.Effect
-	13, // 5: verdict.v1.CheckResponse.reason:type_name -> verdict.v1.Reason
-	7,  // 6: verdict.v1.CheckResponse.principal:type_name -> verdict.v1.Principal
-	14, // 7: verdict.v1.CheckResponse.ttl:type_name -> google.protobuf.Duration
-	1,  // 8: verdict.v1.Principal.kind:type_name -> verdict.v1.PrincipalKind
-	2,  // 9: verdict.v1.BatchCheckRequest.checks:type_name -> verdict.v1.CheckRequest
-	6,  // 10: verdict.v1.BatchCheckResponse.checks:type_name -> verdict.v1.CheckResponse
-	6,  // 11: verdict.v1.ListPermissionsResponse.decision:type_name -> verdict.v1.CheckResponse
-	2,  // 12: verdict.v1.DecisionService.Check:input_type -> verdict.v1.CheckRequest
-	8,  // 13: verdict.v1.DecisionService.BatchCheck:input_type -> verdict.v1.BatchCheckRequest
-	10, // 14: verdict.v1.DecisionService.ListPermissions:input_type -> verdict.v1.ListPermissionsRequest
-	6,  // 15: verdict.v1.DecisionService.Check:output_type -> verdict.v1.CheckResponse
-	9,  // 16: verdict.v1.DecisionService.BatchCheck:output_type -> verdict.v1.BatchCheckResponse
-	11, // 17: verdict.v1.DecisionService.ListPermissions:output_type -> verdict.v1.ListPermissionsResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	14, // 4: verdict.v1.CheckResponse.effect:type_name -> verdict.v1.Effect
+	15, // 5: verdict.v1.CheckResponse.reason:type_name -> verdict.v1.Reason
+	9,  // 6: verdict.v1.CheckResponse.principal:type_name -> verdict.v1.Principal
+	16, // 7: verdict.v1.CheckResponse.ttl:type_name -> google.protobuf.Duration
+	7,  // 8: verdict.v1.CheckResponse.permitted_routes:type_name -> verdict.v1.PermittedRoutes
+	8,  // 9: verdict.v1.PermittedRoutes.permitted:type_name -> verdict.v1.PermittedRoute
+	8,  // 10: verdict.v1.PermittedRoutes.refused:type_name -> verdict.v1.PermittedRoute
+	16, // 11: verdict.v1.PermittedRoutes.ttl:type_name -> google.protobuf.Duration
+	1,  // 12: verdict.v1.Principal.kind:type_name -> verdict.v1.PrincipalKind
+	2,  // 13: verdict.v1.BatchCheckRequest.checks:type_name -> verdict.v1.CheckRequest
+	6,  // 14: verdict.v1.BatchCheckResponse.checks:type_name -> verdict.v1.CheckResponse
+	6,  // 15: verdict.v1.ListPermissionsResponse.decision:type_name -> verdict.v1.CheckResponse
+	2,  // 16: verdict.v1.DecisionService.Check:input_type -> verdict.v1.CheckRequest
+	10, // 17: verdict.v1.DecisionService.BatchCheck:input_type -> verdict.v1.BatchCheckRequest
+	12, // 18: verdict.v1.DecisionService.ListPermissions:input_type -> verdict.v1.ListPermissionsRequest
+	6,  // 19: verdict.v1.DecisionService.Check:output_type -> verdict.v1.CheckResponse
+	11, // 20: verdict.v1.DecisionService.BatchCheck:output_type -> verdict.v1.BatchCheckResponse
+	13, // 21: verdict.v1.DecisionService.ListPermissions:output_type -> verdict.v1.ListPermissionsResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_verdict_v1_decision_proto_init() }
@@ -1110,7 +1285,7 @@ func file_verdict_v1_decision_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_verdict_v1_decision_proto_rawDesc), len(file_verdict_v1_decision_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

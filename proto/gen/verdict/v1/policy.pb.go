@@ -25,6 +25,117 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AuditDurability says what an answer promises about its record.
+type AuditDurability int32
+
+const (
+	// As the server is configured (`--audit-durability`).
+	AuditDurability_AUDIT_DURABILITY_UNSPECIFIED AuditDurability = 0
+	// It is written to the spool: it survives a crash of the process, and within 10 ms a loss of power.
+	AuditDurability_AUDIT_DURABILITY_SPOOL AuditDurability = 1
+	// It is on disk: it survives a loss of power. Each answer waits for an fsync, which answers share.
+	AuditDurability_AUDIT_DURABILITY_STRICT AuditDurability = 2
+	// It is committed in the database. Each answer waits for a commit, which answers share; while the database is away,
+	// on_audit_failure decides.
+	AuditDurability_AUDIT_DURABILITY_SYNC_DB AuditDurability = 3
+)
+
+// Enum value maps for AuditDurability.
+var (
+	AuditDurability_name = map[int32]string{
+		0: "AUDIT_DURABILITY_UNSPECIFIED",
+		1: "AUDIT_DURABILITY_SPOOL",
+		2: "AUDIT_DURABILITY_STRICT",
+		3: "AUDIT_DURABILITY_SYNC_DB",
+	}
+	AuditDurability_value = map[string]int32{
+		"AUDIT_DURABILITY_UNSPECIFIED": 0,
+		"AUDIT_DURABILITY_SPOOL":       1,
+		"AUDIT_DURABILITY_STRICT":      2,
+		"AUDIT_DURABILITY_SYNC_DB":     3,
+	}
+)
+
+func (x AuditDurability) Enum() *AuditDurability {
+	p := new(AuditDurability)
+	*p = x
+	return p
+}
+
+func (x AuditDurability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AuditDurability) Descriptor() protoreflect.EnumDescriptor {
+	return file_verdict_v1_policy_proto_enumTypes[0].Descriptor()
+}
+
+func (AuditDurability) Type() protoreflect.EnumType {
+	return &file_verdict_v1_policy_proto_enumTypes[0]
+}
+
+func (x AuditDurability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AuditDurability.Descriptor instead.
+func (AuditDurability) EnumDescriptor() ([]byte, []int) {
+	return file_verdict_v1_policy_proto_rawDescGZIP(), []int{0}
+}
+
+// OnAuditFailure says what becomes of a decision that cannot be recorded.
+type OnAuditFailure int32
+
+const (
+	// As the server is configured (`--on-audit-failure`).
+	OnAuditFailure_ON_AUDIT_FAILURE_UNSPECIFIED OnAuditFailure = 0
+	// It is denied with AUDIT_UNAVAILABLE.
+	OnAuditFailure_ON_AUDIT_FAILURE_DENY OnAuditFailure = 1
+	// It stands, and its record is counted as lost.
+	OnAuditFailure_ON_AUDIT_FAILURE_COUNT OnAuditFailure = 2
+)
+
+// Enum value maps for OnAuditFailure.
+var (
+	OnAuditFailure_name = map[int32]string{
+		0: "ON_AUDIT_FAILURE_UNSPECIFIED",
+		1: "ON_AUDIT_FAILURE_DENY",
+		2: "ON_AUDIT_FAILURE_COUNT",
+	}
+	OnAuditFailure_value = map[string]int32{
+		"ON_AUDIT_FAILURE_UNSPECIFIED": 0,
+		"ON_AUDIT_FAILURE_DENY":        1,
+		"ON_AUDIT_FAILURE_COUNT":       2,
+	}
+)
+
+func (x OnAuditFailure) Enum() *OnAuditFailure {
+	p := new(OnAuditFailure)
+	*p = x
+	return p
+}
+
+func (x OnAuditFailure) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnAuditFailure) Descriptor() protoreflect.EnumDescriptor {
+	return file_verdict_v1_policy_proto_enumTypes[1].Descriptor()
+}
+
+func (OnAuditFailure) Type() protoreflect.EnumType {
+	return &file_verdict_v1_policy_proto_enumTypes[1]
+}
+
+func (x OnAuditFailure) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnAuditFailure.Descriptor instead.
+func (OnAuditFailure) EnumDescriptor() ([]byte, []int) {
+	return file_verdict_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
 // GrantEffect is what a grant does.
 type GrantEffect int32
 
@@ -62,11 +173,11 @@ func (x GrantEffect) String() string {
 }
 
 func (GrantEffect) Descriptor() protoreflect.EnumDescriptor {
-	return file_verdict_v1_policy_proto_enumTypes[0].Descriptor()
+	return file_verdict_v1_policy_proto_enumTypes[2].Descriptor()
 }
 
 func (GrantEffect) Type() protoreflect.EnumType {
-	return &file_verdict_v1_policy_proto_enumTypes[0]
+	return &file_verdict_v1_policy_proto_enumTypes[2]
 }
 
 func (x GrantEffect) Number() protoreflect.EnumNumber {
@@ -75,7 +186,7 @@ func (x GrantEffect) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrantEffect.Descriptor instead.
 func (GrantEffect) EnumDescriptor() ([]byte, []int) {
-	return file_verdict_v1_policy_proto_rawDescGZIP(), []int{0}
+	return file_verdict_v1_policy_proto_rawDescGZIP(), []int{2}
 }
 
 // Policy is a whole policy as one document.
@@ -172,6 +283,10 @@ type Api struct {
 	DenyGuests bool `protobuf:"varint,12,opt,name=deny_guests,json=denyGuests,proto3" json:"deny_guests,omitempty"`
 	// Deny with REVOCATION_STALE when revocations have not been heard of for too long. Default: decide on the last known.
 	StrictRevocation bool `protobuf:"varint,13,opt,name=strict_revocation,json=strictRevocation,proto3" json:"strict_revocation,omitempty"`
+	// When the answer to a question about this api may leave, as far as its record goes. Unspecified: as the server is configured.
+	AuditDurability AuditDurability `protobuf:"varint,14,opt,name=audit_durability,json=auditDurability,proto3,enum=verdict.v1.AuditDurability" json:"audit_durability,omitempty"`
+	// What becomes of a decision about this api that cannot be recorded. Unspecified: as the server is configured.
+	OnAuditFailure OnAuditFailure `protobuf:"varint,15,opt,name=on_audit_failure,json=onAuditFailure,proto3,enum=verdict.v1.OnAuditFailure" json:"on_audit_failure,omitempty"`
 	// Opaque; changes with every change of the api. Set on an update or delete: refused with ABORTED when it is not the
 	// current one. Empty: not checked. Output is always set.
 	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -291,6 +406,20 @@ func (x *Api) GetStrictRevocation() bool {
 		return x.StrictRevocation
 	}
 	return false
+}
+
+func (x *Api) GetAuditDurability() AuditDurability {
+	if x != nil {
+		return x.AuditDurability
+	}
+	return AuditDurability_AUDIT_DURABILITY_UNSPECIFIED
+}
+
+func (x *Api) GetOnAuditFailure() OnAuditFailure {
+	if x != nil {
+		return x.OnAuditFailure
+	}
+	return OnAuditFailure_ON_AUDIT_FAILURE_UNSPECIFIED
 }
 
 func (x *Api) GetEtag() string {
@@ -3023,7 +3152,7 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x06Policy\x12#\n" +
 	"\x04apis\x18\x01 \x03(\v2\x0f.verdict.v1.ApiR\x04apis\x12)\n" +
 	"\x06routes\x18\x02 \x03(\v2\x11.verdict.v1.RouteR\x06routes\x12)\n" +
-	"\x06grants\x18\x03 \x03(\v2\x11.verdict.v1.GrantR\x06grants\"\xee\x04\n" +
+	"\x06grants\x18\x03 \x03(\v2\x11.verdict.v1.GrantR\x06grants\"\x90\x06\n" +
 	"\x03Api\x12-\n" +
 	"\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x02id\x12+\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\vdisplayName\x123\n" +
@@ -3039,7 +3168,9 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	" \x01(\bR\x0frequireSniMatch\x12\x1f\n" +
 	"\vdeny_guests\x18\f \x01(\bR\n" +
 	"denyGuests\x12+\n" +
-	"\x11strict_revocation\x18\r \x01(\bR\x10strictRevocation\x12\x12\n" +
+	"\x11strict_revocation\x18\r \x01(\bR\x10strictRevocation\x12P\n" +
+	"\x10audit_durability\x18\x0e \x01(\x0e2\x1b.verdict.v1.AuditDurabilityB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0fauditDurability\x12N\n" +
+	"\x10on_audit_failure\x18\x0f \x01(\x0e2\x1a.verdict.v1.OnAuditFailureB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eonAuditFailure\x12\x12\n" +
 	"\x04etag\x18\v \x01(\tR\x04etag\"\xa7\x01\n" +
 	"\n" +
 	"Permission\x12M\n" +
@@ -3218,7 +3349,16 @@ const file_verdict_v1_policy_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12*\n" +
 	"\x04note\x18\x03 \x01(\v2\x16.verdict.v1.ChangeNoteR\x04note\"1\n" +
 	"\x13DeleteGrantResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision*Z\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision*\x8a\x01\n" +
+	"\x0fAuditDurability\x12 \n" +
+	"\x1cAUDIT_DURABILITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16AUDIT_DURABILITY_SPOOL\x10\x01\x12\x1b\n" +
+	"\x17AUDIT_DURABILITY_STRICT\x10\x02\x12\x1c\n" +
+	"\x18AUDIT_DURABILITY_SYNC_DB\x10\x03*i\n" +
+	"\x0eOnAuditFailure\x12 \n" +
+	"\x1cON_AUDIT_FAILURE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15ON_AUDIT_FAILURE_DENY\x10\x01\x12\x1a\n" +
+	"\x16ON_AUDIT_FAILURE_COUNT\x10\x02*Z\n" +
 	"\vGrantEffect\x12\x1c\n" +
 	"\x18GRANT_EFFECT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GRANT_EFFECT_ALLOW\x10\x01\x12\x15\n" +
@@ -3260,148 +3400,152 @@ func file_verdict_v1_policy_proto_rawDescGZIP() []byte {
 	return file_verdict_v1_policy_proto_rawDescData
 }
 
-var file_verdict_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_verdict_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_verdict_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_verdict_v1_policy_proto_goTypes = []any{
-	(GrantEffect)(0),                 // 0: verdict.v1.GrantEffect
-	(*Policy)(nil),                   // 1: verdict.v1.Policy
-	(*Api)(nil),                      // 2: verdict.v1.Api
-	(*Permission)(nil),               // 3: verdict.v1.Permission
-	(*ScopeRule)(nil),                // 4: verdict.v1.ScopeRule
-	(*ActorRule)(nil),                // 5: verdict.v1.ActorRule
-	(*Route)(nil),                    // 6: verdict.v1.Route
-	(*PublicRequirement)(nil),        // 7: verdict.v1.PublicRequirement
-	(*AuthenticatedRequirement)(nil), // 8: verdict.v1.AuthenticatedRequirement
-	(*PermissionList)(nil),           // 9: verdict.v1.PermissionList
-	(*Grant)(nil),                    // 10: verdict.v1.Grant
-	(*ChangeNote)(nil),               // 11: verdict.v1.ChangeNote
-	(*ChangeSummary)(nil),            // 12: verdict.v1.ChangeSummary
-	(*ApplyPolicyRequest)(nil),       // 13: verdict.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),      // 14: verdict.v1.ApplyPolicyResponse
-	(*ExportPolicyRequest)(nil),      // 15: verdict.v1.ExportPolicyRequest
-	(*ExportPolicyResponse)(nil),     // 16: verdict.v1.ExportPolicyResponse
-	(*CreateApiRequest)(nil),         // 17: verdict.v1.CreateApiRequest
-	(*CreateApiResponse)(nil),        // 18: verdict.v1.CreateApiResponse
-	(*GetApiRequest)(nil),            // 19: verdict.v1.GetApiRequest
-	(*GetApiResponse)(nil),           // 20: verdict.v1.GetApiResponse
-	(*ListApisRequest)(nil),          // 21: verdict.v1.ListApisRequest
-	(*ListApisResponse)(nil),         // 22: verdict.v1.ListApisResponse
-	(*UpdateApiRequest)(nil),         // 23: verdict.v1.UpdateApiRequest
-	(*UpdateApiResponse)(nil),        // 24: verdict.v1.UpdateApiResponse
-	(*DeleteApiRequest)(nil),         // 25: verdict.v1.DeleteApiRequest
-	(*DeleteApiResponse)(nil),        // 26: verdict.v1.DeleteApiResponse
-	(*CreateRouteRequest)(nil),       // 27: verdict.v1.CreateRouteRequest
-	(*CreateRouteResponse)(nil),      // 28: verdict.v1.CreateRouteResponse
-	(*GetRouteRequest)(nil),          // 29: verdict.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),         // 30: verdict.v1.GetRouteResponse
-	(*ListRoutesRequest)(nil),        // 31: verdict.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),       // 32: verdict.v1.ListRoutesResponse
-	(*UpdateRouteRequest)(nil),       // 33: verdict.v1.UpdateRouteRequest
-	(*UpdateRouteResponse)(nil),      // 34: verdict.v1.UpdateRouteResponse
-	(*DeleteRouteRequest)(nil),       // 35: verdict.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),      // 36: verdict.v1.DeleteRouteResponse
-	(*CreateGrantRequest)(nil),       // 37: verdict.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),      // 38: verdict.v1.CreateGrantResponse
-	(*GetGrantRequest)(nil),          // 39: verdict.v1.GetGrantRequest
-	(*GetGrantResponse)(nil),         // 40: verdict.v1.GetGrantResponse
-	(*ListGrantsRequest)(nil),        // 41: verdict.v1.ListGrantsRequest
-	(*ListGrantsResponse)(nil),       // 42: verdict.v1.ListGrantsResponse
-	(*UpdateGrantRequest)(nil),       // 43: verdict.v1.UpdateGrantRequest
-	(*UpdateGrantResponse)(nil),      // 44: verdict.v1.UpdateGrantResponse
-	(*DeleteGrantRequest)(nil),       // 45: verdict.v1.DeleteGrantRequest
-	(*DeleteGrantResponse)(nil),      // 46: verdict.v1.DeleteGrantResponse
-	(*durationpb.Duration)(nil),      // 47: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 48: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),    // 49: google.protobuf.FieldMask
+	(AuditDurability)(0),             // 0: verdict.v1.AuditDurability
+	(OnAuditFailure)(0),              // 1: verdict.v1.OnAuditFailure
+	(GrantEffect)(0),                 // 2: verdict.v1.GrantEffect
+	(*Policy)(nil),                   // 3: verdict.v1.Policy
+	(*Api)(nil),                      // 4: verdict.v1.Api
+	(*Permission)(nil),               // 5: verdict.v1.Permission
+	(*ScopeRule)(nil),                // 6: verdict.v1.ScopeRule
+	(*ActorRule)(nil),                // 7: verdict.v1.ActorRule
+	(*Route)(nil),                    // 8: verdict.v1.Route
+	(*PublicRequirement)(nil),        // 9: verdict.v1.PublicRequirement
+	(*AuthenticatedRequirement)(nil), // 10: verdict.v1.AuthenticatedRequirement
+	(*PermissionList)(nil),           // 11: verdict.v1.PermissionList
+	(*Grant)(nil),                    // 12: verdict.v1.Grant
+	(*ChangeNote)(nil),               // 13: verdict.v1.ChangeNote
+	(*ChangeSummary)(nil),            // 14: verdict.v1.ChangeSummary
+	(*ApplyPolicyRequest)(nil),       // 15: verdict.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),      // 16: verdict.v1.ApplyPolicyResponse
+	(*ExportPolicyRequest)(nil),      // 17: verdict.v1.ExportPolicyRequest
+	(*ExportPolicyResponse)(nil),     // 18: verdict.v1.ExportPolicyResponse
+	(*CreateApiRequest)(nil),         // 19: verdict.v1.CreateApiRequest
+	(*CreateApiResponse)(nil),        // 20: verdict.v1.CreateApiResponse
+	(*GetApiRequest)(nil),            // 21: verdict.v1.GetApiRequest
+	(*GetApiResponse)(nil),           // 22: verdict.v1.GetApiResponse
+	(*ListApisRequest)(nil),          // 23: verdict.v1.ListApisRequest
+	(*ListApisResponse)(nil),         // 24: verdict.v1.ListApisResponse
+	(*UpdateApiRequest)(nil),         // 25: verdict.v1.UpdateApiRequest
+	(*UpdateApiResponse)(nil),        // 26: verdict.v1.UpdateApiResponse
+	(*DeleteApiRequest)(nil),         // 27: verdict.v1.DeleteApiRequest
+	(*DeleteApiResponse)(nil),        // 28: verdict.v1.DeleteApiResponse
+	(*CreateRouteRequest)(nil),       // 29: verdict.v1.CreateRouteRequest
+	(*CreateRouteResponse)(nil),      // 30: verdict.v1.CreateRouteResponse
+	(*GetRouteRequest)(nil),          // 31: verdict.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),         // 32: verdict.v1.GetRouteResponse
+	(*ListRoutesRequest)(nil),        // 33: verdict.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),       // 34: verdict.v1.ListRoutesResponse
+	(*UpdateRouteRequest)(nil),       // 35: verdict.v1.UpdateRouteRequest
+	(*UpdateRouteResponse)(nil),      // 36: verdict.v1.UpdateRouteResponse
+	(*DeleteRouteRequest)(nil),       // 37: verdict.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),      // 38: verdict.v1.DeleteRouteResponse
+	(*CreateGrantRequest)(nil),       // 39: verdict.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),      // 40: verdict.v1.CreateGrantResponse
+	(*GetGrantRequest)(nil),          // 41: verdict.v1.GetGrantRequest
+	(*GetGrantResponse)(nil),         // 42: verdict.v1.GetGrantResponse
+	(*ListGrantsRequest)(nil),        // 43: verdict.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),       // 44: verdict.v1.ListGrantsResponse
+	(*UpdateGrantRequest)(nil),       // 45: verdict.v1.UpdateGrantRequest
+	(*UpdateGrantResponse)(nil),      // 46: verdict.v1.UpdateGrantResponse
+	(*DeleteGrantRequest)(nil),       // 47: verdict.v1.DeleteGrantRequest
+	(*DeleteGrantResponse)(nil),      // 48: verdict.v1.DeleteGrantResponse
+	(*durationpb.Duration)(nil),      // 49: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 51: google.protobuf.FieldMask
 }
 var file_verdict_v1_policy_proto_depIdxs = []int32{
-	2,  // 0: verdict.v1.Policy.apis:type_name -> verdict.v1.Api
-	6,  // 1: verdict.v1.Policy.routes:type_name -> verdict.v1.Route
-	10, // 2: verdict.v1.Policy.grants:type_name -> verdict.v1.Grant
-	3,  // 3: verdict.v1.Api.permissions:type_name -> verdict.v1.Permission
-	4,  // 4: verdict.v1.Api.scopes:type_name -> verdict.v1.ScopeRule
-	5,  // 5: verdict.v1.Api.actors:type_name -> verdict.v1.ActorRule
-	7,  // 6: verdict.v1.Route.public:type_name -> verdict.v1.PublicRequirement
-	8,  // 7: verdict.v1.Route.authenticated:type_name -> verdict.v1.AuthenticatedRequirement
-	9,  // 8: verdict.v1.Route.all_of:type_name -> verdict.v1.PermissionList
-	9,  // 9: verdict.v1.Route.any_of:type_name -> verdict.v1.PermissionList
-	47, // 10: verdict.v1.Route.max_token_age:type_name -> google.protobuf.Duration
-	0,  // 11: verdict.v1.Grant.effect:type_name -> verdict.v1.GrantEffect
-	48, // 12: verdict.v1.Grant.not_before:type_name -> google.protobuf.Timestamp
-	48, // 13: verdict.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 14: verdict.v1.ApplyPolicyRequest.policy:type_name -> verdict.v1.Policy
-	11, // 15: verdict.v1.ApplyPolicyRequest.note:type_name -> verdict.v1.ChangeNote
-	12, // 16: verdict.v1.ApplyPolicyResponse.changes:type_name -> verdict.v1.ChangeSummary
-	1,  // 17: verdict.v1.ExportPolicyResponse.policy:type_name -> verdict.v1.Policy
-	2,  // 18: verdict.v1.CreateApiRequest.api:type_name -> verdict.v1.Api
-	11, // 19: verdict.v1.CreateApiRequest.note:type_name -> verdict.v1.ChangeNote
-	2,  // 20: verdict.v1.CreateApiResponse.api:type_name -> verdict.v1.Api
-	2,  // 21: verdict.v1.GetApiResponse.api:type_name -> verdict.v1.Api
-	2,  // 22: verdict.v1.ListApisResponse.apis:type_name -> verdict.v1.Api
-	2,  // 23: verdict.v1.UpdateApiRequest.api:type_name -> verdict.v1.Api
-	49, // 24: verdict.v1.UpdateApiRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 25: verdict.v1.UpdateApiRequest.note:type_name -> verdict.v1.ChangeNote
-	2,  // 26: verdict.v1.UpdateApiResponse.api:type_name -> verdict.v1.Api
-	11, // 27: verdict.v1.DeleteApiRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 28: verdict.v1.CreateRouteRequest.route:type_name -> verdict.v1.Route
-	11, // 29: verdict.v1.CreateRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 30: verdict.v1.CreateRouteResponse.route:type_name -> verdict.v1.Route
-	6,  // 31: verdict.v1.GetRouteResponse.route:type_name -> verdict.v1.Route
-	6,  // 32: verdict.v1.ListRoutesResponse.routes:type_name -> verdict.v1.Route
-	6,  // 33: verdict.v1.UpdateRouteRequest.route:type_name -> verdict.v1.Route
-	49, // 34: verdict.v1.UpdateRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 35: verdict.v1.UpdateRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	6,  // 36: verdict.v1.UpdateRouteResponse.route:type_name -> verdict.v1.Route
-	11, // 37: verdict.v1.DeleteRouteRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 38: verdict.v1.CreateGrantRequest.grant:type_name -> verdict.v1.Grant
-	11, // 39: verdict.v1.CreateGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 40: verdict.v1.CreateGrantResponse.grant:type_name -> verdict.v1.Grant
-	10, // 41: verdict.v1.GetGrantResponse.grant:type_name -> verdict.v1.Grant
-	10, // 42: verdict.v1.ListGrantsResponse.grants:type_name -> verdict.v1.Grant
-	10, // 43: verdict.v1.UpdateGrantRequest.grant:type_name -> verdict.v1.Grant
-	49, // 44: verdict.v1.UpdateGrantRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 45: verdict.v1.UpdateGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	10, // 46: verdict.v1.UpdateGrantResponse.grant:type_name -> verdict.v1.Grant
-	11, // 47: verdict.v1.DeleteGrantRequest.note:type_name -> verdict.v1.ChangeNote
-	13, // 48: verdict.v1.PolicyService.ApplyPolicy:input_type -> verdict.v1.ApplyPolicyRequest
-	15, // 49: verdict.v1.PolicyService.ExportPolicy:input_type -> verdict.v1.ExportPolicyRequest
-	17, // 50: verdict.v1.PolicyService.CreateApi:input_type -> verdict.v1.CreateApiRequest
-	19, // 51: verdict.v1.PolicyService.GetApi:input_type -> verdict.v1.GetApiRequest
-	21, // 52: verdict.v1.PolicyService.ListApis:input_type -> verdict.v1.ListApisRequest
-	23, // 53: verdict.v1.PolicyService.UpdateApi:input_type -> verdict.v1.UpdateApiRequest
-	25, // 54: verdict.v1.PolicyService.DeleteApi:input_type -> verdict.v1.DeleteApiRequest
-	27, // 55: verdict.v1.PolicyService.CreateRoute:input_type -> verdict.v1.CreateRouteRequest
-	29, // 56: verdict.v1.PolicyService.GetRoute:input_type -> verdict.v1.GetRouteRequest
-	31, // 57: verdict.v1.PolicyService.ListRoutes:input_type -> verdict.v1.ListRoutesRequest
-	33, // 58: verdict.v1.PolicyService.UpdateRoute:input_type -> verdict.v1.UpdateRouteRequest
-	35, // 59: verdict.v1.PolicyService.DeleteRoute:input_type -> verdict.v1.DeleteRouteRequest
-	37, // 60: verdict.v1.PolicyService.CreateGrant:input_type -> verdict.v1.CreateGrantRequest
-	39, // 61: verdict.v1.PolicyService.GetGrant:input_type -> verdict.v1.GetGrantRequest
-	41, // 62: verdict.v1.PolicyService.ListGrants:input_type -> verdict.v1.ListGrantsRequest
-	43, // 63: verdict.v1.PolicyService.UpdateGrant:input_type -> verdict.v1.UpdateGrantRequest
-	45, // 64: verdict.v1.PolicyService.DeleteGrant:input_type -> verdict.v1.DeleteGrantRequest
-	14, // 65: verdict.v1.PolicyService.ApplyPolicy:output_type -> verdict.v1.ApplyPolicyResponse
-	16, // 66: verdict.v1.PolicyService.ExportPolicy:output_type -> verdict.v1.ExportPolicyResponse
-	18, // 67: verdict.v1.PolicyService.CreateApi:output_type -> verdict.v1.CreateApiResponse
-	20, // 68: verdict.v1.PolicyService.GetApi:output_type -> verdict.v1.GetApiResponse
-	22, // 69: verdict.v1.PolicyService.ListApis:output_type -> verdict.v1.ListApisResponse
-	24, // 70: verdict.v1.PolicyService.UpdateApi:output_type -> verdict.v1.UpdateApiResponse
-	26, // 71: verdict.v1.PolicyService.DeleteApi:output_type -> verdict.v1.DeleteApiResponse
-	28, // 72: verdict.v1.PolicyService.CreateRoute:output_type -> verdict.v1.CreateRouteResponse
-	30, // 73: verdict.v1.PolicyService.GetRoute:output_type -> verdict.v1.GetRouteResponse
-	32, // 74: verdict.v1.PolicyService.ListRoutes:output_type -> verdict.v1.ListRoutesResponse
-	34, // 75: verdict.v1.PolicyService.UpdateRoute:output_type -> verdict.v1.UpdateRouteResponse
-	36, // 76: verdict.v1.PolicyService.DeleteRoute:output_type -> verdict.v1.DeleteRouteResponse
-	38, // 77: verdict.v1.PolicyService.CreateGrant:output_type -> verdict.v1.CreateGrantResponse
-	40, // 78: verdict.v1.PolicyService.GetGrant:output_type -> verdict.v1.GetGrantResponse
-	42, // 79: verdict.v1.PolicyService.ListGrants:output_type -> verdict.v1.ListGrantsResponse
-	44, // 80: verdict.v1.PolicyService.UpdateGrant:output_type -> verdict.v1.UpdateGrantResponse
-	46, // 81: verdict.v1.PolicyService.DeleteGrant:output_type -> verdict.v1.DeleteGrantResponse
-	65, // [65:82] is the sub-list for method output_type
-	48, // [48:65] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	4,  // 0: verdict.v1.Policy.apis:type_name -> verdict.v1.Api
+	8,  // 1: verdict.v1.Policy.routes:type_name -> verdict.v1.Route
+	12, // 2: verdict.v1.Policy.grants:type_name -> verdict.v1.Grant
+	5,  // 3: verdict.v1.Api.permissions:type_name -> verdict.v1.Permission
+	6,  // 4: verdict.v1.Api.scopes:type_name -> verdict.v1.ScopeRule
+	7,  // 5: verdict.v1.Api.actors:type_name -> verdict.v1.ActorRule
+	0,  // 6: verdict.v1.Api.audit_durability:type_name -> verdict.v1.AuditDurability
+	1,  // 7: verdict.v1.Api.on_audit_failure:type_name -> verdict.v1.OnAuditFailure
+	9,  // 8: verdict.v1.Route.public:type_name -> verdict.v1.PublicRequirement
+	10, // 9: verdict.v1.Route.authenticated:type_name -> verdict.v1.AuthenticatedRequirement
+	11, // 10: verdict.v1.Route.all_of:type_name -> verdict.v1.PermissionList
+	11, // 11: verdict.v1.Route.any_of:type_name -> verdict.v1.PermissionList
+	49, // 12: verdict.v1.Route.max_token_age:type_name -> google.protobuf.Duration
+	2,  // 13: verdict.v1.Grant.effect:type_name -> verdict.v1.GrantEffect
+	50, // 14: verdict.v1.Grant.not_before:type_name -> google.protobuf.Timestamp
+	50, // 15: verdict.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 16: verdict.v1.ApplyPolicyRequest.policy:type_name -> verdict.v1.Policy
+	13, // 17: verdict.v1.ApplyPolicyRequest.note:type_name -> verdict.v1.ChangeNote
+	14, // 18: verdict.v1.ApplyPolicyResponse.changes:type_name -> verdict.v1.ChangeSummary
+	3,  // 19: verdict.v1.ExportPolicyResponse.policy:type_name -> verdict.v1.Policy
+	4,  // 20: verdict.v1.CreateApiRequest.api:type_name -> verdict.v1.Api
+	13, // 21: verdict.v1.CreateApiRequest.note:type_name -> verdict.v1.ChangeNote
+	4,  // 22: verdict.v1.CreateApiResponse.api:type_name -> verdict.v1.Api
+	4,  // 23: verdict.v1.GetApiResponse.api:type_name -> verdict.v1.Api
+	4,  // 24: verdict.v1.ListApisResponse.apis:type_name -> verdict.v1.Api
+	4,  // 25: verdict.v1.UpdateApiRequest.api:type_name -> verdict.v1.Api
+	51, // 26: verdict.v1.UpdateApiRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 27: verdict.v1.UpdateApiRequest.note:type_name -> verdict.v1.ChangeNote
+	4,  // 28: verdict.v1.UpdateApiResponse.api:type_name -> verdict.v1.Api
+	13, // 29: verdict.v1.DeleteApiRequest.note:type_name -> verdict.v1.ChangeNote
+	8,  // 30: verdict.v1.CreateRouteRequest.route:type_name -> verdict.v1.Route
+	13, // 31: verdict.v1.CreateRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	8,  // 32: verdict.v1.CreateRouteResponse.route:type_name -> verdict.v1.Route
+	8,  // 33: verdict.v1.GetRouteResponse.route:type_name -> verdict.v1.Route
+	8,  // 34: verdict.v1.ListRoutesResponse.routes:type_name -> verdict.v1.Route
+	8,  // 35: verdict.v1.UpdateRouteRequest.route:type_name -> verdict.v1.Route
+	51, // 36: verdict.v1.UpdateRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 37: verdict.v1.UpdateRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	8,  // 38: verdict.v1.UpdateRouteResponse.route:type_name -> verdict.v1.Route
+	13, // 39: verdict.v1.DeleteRouteRequest.note:type_name -> verdict.v1.ChangeNote
+	12, // 40: verdict.v1.CreateGrantRequest.grant:type_name -> verdict.v1.Grant
+	13, // 41: verdict.v1.CreateGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	12, // 42: verdict.v1.CreateGrantResponse.grant:type_name -> verdict.v1.Grant
+	12, // 43: verdict.v1.GetGrantResponse.grant:type_name -> verdict.v1.Grant
+	12, // 44: verdict.v1.ListGrantsResponse.grants:type_name -> verdict.v1.Grant
+	12, // 45: verdict.v1.UpdateGrantRequest.grant:type_name -> verdict.v1.Grant
+	51, // 46: verdict.v1.UpdateGrantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 47: verdict.v1.UpdateGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	12, // 48: verdict.v1.UpdateGrantResponse.grant:type_name -> verdict.v1.Grant
+	13, // 49: verdict.v1.DeleteGrantRequest.note:type_name -> verdict.v1.ChangeNote
+	15, // 50: verdict.v1.PolicyService.ApplyPolicy:input_type -> verdict.v1.ApplyPolicyRequest
+	17, // 51: verdict.v1.PolicyService.ExportPolicy:input_type -> verdict.v1.ExportPolicyRequest
+	19, // 52: verdict.v1.PolicyService.CreateApi:input_type -> verdict.v1.CreateApiRequest
+	21, // 53: verdict.v1.PolicyService.GetApi:input_type -> verdict.v1.GetApiRequest
+	23, // 54: verdict.v1.PolicyService.ListApis:input_type -> verdict.v1.ListApisRequest
+	25, // 55: verdict.v1.PolicyService.UpdateApi:input_type -> verdict.v1.UpdateApiRequest
+	27, // 56: verdict.v1.PolicyService.DeleteApi:input_type -> verdict.v1.DeleteApiRequest
+	29, // 57: verdict.v1.PolicyService.CreateRoute:input_type -> verdict.v1.CreateRouteRequest
+	31, // 58: verdict.v1.PolicyService.GetRoute:input_type -> verdict.v1.GetRouteRequest
+	33, // 59: verdict.v1.PolicyService.ListRoutes:input_type -> verdict.v1.ListRoutesRequest
+	35, // 60: verdict.v1.PolicyService.UpdateRoute:input_type -> verdict.v1.UpdateRouteRequest
+	37, // 61: verdict.v1.PolicyService.DeleteRoute:input_type -> verdict.v1.DeleteRouteRequest
+	39, // 62: verdict.v1.PolicyService.CreateGrant:input_type -> verdict.v1.CreateGrantRequest
+	41, // 63: verdict.v1.PolicyService.GetGrant:input_type -> verdict.v1.GetGrantRequest
+	43, // 64: verdict.v1.PolicyService.ListGrants:input_type -> verdict.v1.ListGrantsRequest
+	45, // 65: verdict.v1.PolicyService.UpdateGrant:input_type -> verdict.v1.UpdateGrantRequest
+	47, // 66: verdict.v1.PolicyService.DeleteGrant:input_type -> verdict.v1.DeleteGrantRequest
+	16, // 67: verdict.v1.PolicyService.ApplyPolicy:output_type -> verdict.v1.ApplyPolicyResponse
+	18, // 68: verdict.v1.PolicyService.ExportPolicy:output_type -> verdict.v1.ExportPolicyResponse
+	20, // 69: verdict.v1.PolicyService.CreateApi:output_type -> verdict.v1.CreateApiResponse
+	22, // 70: verdict.v1.PolicyService.GetApi:output_type -> verdict.v1.GetApiResponse
+	24, // 71: verdict.v1.PolicyService.ListApis:output_type -> verdict.v1.ListApisResponse
+	26, // 72: verdict.v1.PolicyService.UpdateApi:output_type -> verdict.v1.UpdateApiResponse
+	28, // 73: verdict.v1.PolicyService.DeleteApi:output_type -> verdict.v1.DeleteApiResponse
+	30, // 74: verdict.v1.PolicyService.CreateRoute:output_type -> verdict.v1.CreateRouteResponse
+	32, // 75: verdict.v1.PolicyService.GetRoute:output_type -> verdict.v1.GetRouteResponse
+	34, // 76: verdict.v1.PolicyService.ListRoutes:output_type -> verdict.v1.ListRoutesResponse
+	36, // 77: verdict.v1.PolicyService.UpdateRoute:output_type -> verdict.v1.UpdateRouteResponse
+	38, // 78: verdict.v1.PolicyService.DeleteRoute:output_type -> verdict.v1.DeleteRouteResponse
+	40, // 79: verdict.v1.PolicyService.CreateGrant:output_type -> verdict.v1.CreateGrantResponse
+	42, // 80: verdict.v1.PolicyService.GetGrant:output_type -> verdict.v1.GetGrantResponse
+	44, // 81: verdict.v1.PolicyService.ListGrants:output_type -> verdict.v1.ListGrantsResponse
+	46, // 82: verdict.v1.PolicyService.UpdateGrant:output_type -> verdict.v1.UpdateGrantResponse
+	48, // 83: verdict.v1.PolicyService.DeleteGrant:output_type -> verdict.v1.DeleteGrantResponse
+	67, // [67:84] is the sub-list for method output_type
+	50, // [50:67] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_verdict_v1_policy_proto_init() }
@@ -3420,7 +3564,7 @@ func file_verdict_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_verdict_v1_policy_proto_rawDesc), len(file_verdict_v1_policy_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      3,
 			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
