@@ -182,7 +182,7 @@ func (c *Client) ListPermissions(ctx context.Context, req *verdictv1.ListPermiss
 }
 
 // ask puts the question, on a connection that may be dead with half of the time, and then once more on a new one.
-func ask[R any](c *Client, ctx context.Context, put func(context.Context, verdictv1.DecisionServiceClient) (R, error)) (R, error) { //nolint:revive // a method cannot have the type parameter
+func ask[R any](c *Client, ctx context.Context, put func(context.Context, verdictv1.DecisionServiceClient) (R, error)) (R, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	l, doubtful, err := c.take()

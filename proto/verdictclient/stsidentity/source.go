@@ -162,7 +162,7 @@ func (s *Source) fetch(ctx context.Context, now time.Time) (token string, expiry
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end or given up
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
 		return "", time.Time{}, err

@@ -1959,7 +1959,9 @@ type DecisionRecord struct {
 	Sequence uint64 `protobuf:"varint,33,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Further decisions like it, in the second that follows, that have no record of their own: a flood is counted beyond what the
 	// operator lets be recorded one by one. 0: none.
-	Repeats       uint64 `protobuf:"varint,34,opt,name=repeats,proto3" json:"repeats,omitempty"`
+	Repeats uint64 `protobuf:"varint,34,opt,name=repeats,proto3" json:"repeats,omitempty"`
+	// Subjects that the grants in `grants` name, such as the group through which the caller was allowed; sorted.
+	GrantSubjects []string `protobuf:"bytes,35,rep,name=grant_subjects,json=grantSubjects,proto3" json:"grant_subjects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2232,6 +2234,13 @@ func (x *DecisionRecord) GetRepeats() uint64 {
 	return 0
 }
 
+func (x *DecisionRecord) GetGrantSubjects() []string {
+	if x != nil {
+		return x.GrantSubjects
+	}
+	return nil
+}
+
 var File_verdict_v1_audit_proto protoreflect.FileDescriptor
 
 const file_verdict_v1_audit_proto_rawDesc = "" +
@@ -2374,7 +2383,7 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\brevision\x18\x0e \x01(\x04R\brevision\"y\n" +
 	"\x15ListDecisionsResponse\x128\n" +
 	"\tdecisions\x18\x01 \x03(\v2\x1a.verdict.v1.DecisionRecordR\tdecisions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9b\b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc2\b\n" +
 	"\x0eDecisionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12*\n" +
@@ -2411,7 +2420,8 @@ const file_verdict_v1_audit_proto_rawDesc = "" +
 	"\binstance\x18\x1f \x01(\tR\binstance\x12\x14\n" +
 	"\x05epoch\x18  \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18! \x01(\x04R\bsequence\x12\x18\n" +
-	"\arepeats\x18\" \x01(\x04R\arepeats*\x7f\n" +
+	"\arepeats\x18\" \x01(\x04R\arepeats\x12%\n" +
+	"\x0egrant_subjects\x18# \x03(\tR\rgrantSubjects*\x7f\n" +
 	"\tDimension\x12\x19\n" +
 	"\x15DIMENSION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10DIMENSION_REASON\x10\x01\x12\x13\n" +
