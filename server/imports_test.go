@@ -40,16 +40,24 @@ const (
 	goose         = "github.com/pressly/goose/v3"
 	kong          = "github.com/alecthomas/kong"
 	yaml          = "sigs.k8s.io/yaml"
+	yamlNodes     = "go.yaml.in/yaml/v3"
 	uuid          = "github.com/google/uuid"
 	xsync         = "golang.org/x/sync"
 	prometheus    = "github.com/prometheus/client_golang"
 	otter         = "github.com/maypok86/otter/v2"
 	azcore        = "github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azidentity    = "github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	azsecrets     = "github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	awsSDK        = "github.com/aws/aws-sdk-go-v2"
+	smithy        = "github.com/aws/smithy-go"
 	goLDAP        = "github.com/go-ldap/ldap/v3"
 	xsys          = "golang.org/x/sys"
 	goJOSE        = "github.com/go-jose/go-jose/v4"
+	compress      = "github.com/klauspost/compress"
 	golangJWT     = "github.com/golang-jwt/jwt/v5"
+
+	hcl             = "github.com/hashicorp/hcl/v2"
+	terraformPlugin = "github.com/hashicorp/terraform-plugin-go"
 )
 
 // testTools are for the tests of every room.
@@ -83,11 +91,16 @@ var house = map[string]room{
 	"server/trust":               {ours: []string{"server/entra", "store"}},
 	"server/snapshot":            {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
 	"server/audit":               {ours: []string{"server/audit/seal", "server/audit/spool", "server/policy", "store"}, modules: []string{uuid}},
-	"server/audit/seal":          {ours: []string{"store"}, modules: []string{uuid}},
+	"server/audit/seal":          {ours: []string{"store"}, modules: []string{uuid}, tests: []string{pgx}},
+	"server/audit/seal/s3sink":   {ours: []string{"server/audit/seal"}, modules: []string{awsSDK}},
 	"server/audit/privacy":       {ours: []string{"server/policy", "store"}},
 	"server/audit/export":        {ours: []string{"server/audit/seal", "server/policy", "store"}},
-	"server/audit/keep":          {ours: []string{"server/audit/export", "store"}},
-	"server/secret":              {modules: []string{xsync}},
+	"server/audit/keep":          {ours: []string{"server/audit/archive", "store"}},
+	"server/audit/archive":       {ours: []string{"server/audit/seal", "server/audit/shape", "store"}, modules: []string{compress}},
+	"server/audit/shape":         {ours: []string{"proto/gen/verdict/v1", "store"}, modules: []string{protobuf}},
+	"server/secret":              {modules: []string{xsync}, tests: []string{kong}},
+	"server/secret/awssm":        {ours: []string{"server/secret"}, modules: []string{awsSDK, smithy}},
+	"server/secret/azkv":         {ours: []string{"server/secret"}, modules: []string{azcore, azidentity, azsecrets}},
 	"server/pdp": {
 		ours: []string{
 			"server/directory", "server/entra", "server/policy", "server/request", "server/revocation", "store",
@@ -116,25 +129,31 @@ var house = map[string]room{
 		},
 		modules: []string{grpc, protobuf},
 	},
+	"server/credentials": {
+		ours: []string{
+			"proto/gen/verdict/v1", "server/call", "server/pdp", "server/policy", "server/secret", "server/status",
+		},
+		modules: []string{grpc, protobuf, rpc, strictJSON, yamlNodes},
+	},
+	"server/credentials/sts": {ours: []string{"server/credentials", "server/secret"}, modules: []string{awsSDK, smithy}, tests: []string{grpc}},
 	"server/admin": {
 		ours: []string{
-			"proto/gen/verdict/v1", "server/audit", "server/call", "server/entra", "server/policy", "server/request",
+			"proto/gen/verdict/v1", "server/admin/page", "server/audit", "server/call", "server/entra", "server/policy", "server/request",
 			"server/revocation", "server/snapshot", "server/status", "server/trust", "store",
 		},
 		modules: []string{grpc, protobuf, uuid},
 	},
+	"server/admin/page": {ours: []string{"server/status"}},
 	"server/admin/trail": {
-		ours: []string{
-			"proto/gen/verdict/v1", "server/admin", "server/admin/review", "server/audit/privacy", "server/call", "server/policy", "server/snapshot", "server/status", "store",
-		},
-		modules: []string{grpc, protobuf, uuid},
+		ours:    []string{"proto/gen/verdict/v1", "server/admin/page", "server/audit/shape", "server/policy", "server/status", "store"},
+		modules: []string{grpc, protobuf}, tests: []string{rpc},
 	},
 	"server/admin/review": {
-		ours:    []string{"proto/gen/verdict/v1", "server/policy", "server/snapshot", "store"},
-		modules: []string{protobuf},
+		ours:    []string{"proto/gen/verdict/v1", "server/policy", "server/status", "store"},
+		modules: []string{protobuf}, tests: []string{grpc},
 	},
 	"server/admin/review/report": {ours: []string{"proto/gen/verdict/v1"}, modules: []string{protobuf}},
-	"server/pep":                 {ours: []string{"server/call", "server/entra", "server/policy"}, modules: []string{grpc}},
+	"server/pep":                 {ours: []string{"server/call"}, modules: []string{grpc, rpc, jwx, strictJSON}},
 	"server/web":                 {ours: []string{"server/pdp", "server/policy", "server/request", "server/status"}},
 
 	// The server puts the rooms together and takes its store from cmd: no engine and no migration below it.
@@ -159,8 +178,15 @@ var house = map[string]room{
 		modules: []string{grpc, protobuf, kong, yaml, xsync},
 		tests:   []string{envoyAPI, rpc}, // they ask as Envoy does, and read what a refused call carries
 	},
-	"proto/verdictclient":    {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
-	"cmd/verdict-authorizer": {ours: []string{"proto/gen/verdict/v1", "proto/verdictclient"}, modules: []string{grpc, protobuf}},
+	"proto/verdictclient/stsidentity": {modules: []string{awsSDK}},
+	"proto/verdictclient":             {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
+	"cmd/verdict-authorizer": {
+		ours:    []string{"cmd/verdict-authorizer/execapi", "cmd/verdict-authorizer/lambda", "proto/gen/verdict/v1", "proto/verdictclient", "proto/verdictclient/stsidentity"},
+		modules: []string{grpc, protobuf},
+	},
+	"cmd/verdict-authorizer/execapi":   {},
+	"cmd/verdict-authorizer/lambda":    {},
+	"cmd/verdict-authorizer/modeltest": {ours: []string{"server/request"}},
 	"deploy/demo": {
 		ours: []string{
 			"deploy/envoy", "migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite",
@@ -168,6 +194,8 @@ var house = map[string]room{
 		modules: []string{grpc, protobuf, yaml, xsync},
 	},
 	"deploy/envoy":           {tests: []string{envoyAPI, grpc}},
+	"deploy/lambda":          {},
+	"deploy/terraform":       {tests: []string{hcl, terraformPlugin}}, // a provider that stands in for AWS's
 	"deploy/envoy/envoytest": {ours: []string{"deploy/envoy"}},
 }
 

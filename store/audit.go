@@ -30,11 +30,12 @@ type DecisionCounter interface {
 	GrantUse(ctx context.Context, from time.Time) ([]GrantUse, error)
 }
 
-// ChangeReader reads the history of the policy with its facts.
+// ChangeReader reads what administrators changed, each change as its transaction recorded it.
 type ChangeReader interface {
-	// Changes returns at most limit revisions below `before` (0: from the newest), descending, each with its first facts
-	// in the order they were changed, at most facts of them.
-	Changes(ctx context.Context, before uint64, limit, facts int) ([]RevisionChanges, error)
+	// ListChanges returns at most limit changes that match f and come after the cursor, newest first: by At, then Trail,
+	// then Number, all descending. Each has its first facts in the order they were changed, at most facts of them.
+	// ErrInvalid when a trail is unknown.
+	ListChanges(ctx context.Context, f ChangeFilter, after ChangeCursor, limit, facts int) ([]AdminChange, error)
 }
 
 // DecisionSealer is what proofs are made from and kept in. Digests are only ever added.
@@ -44,6 +45,14 @@ type DecisionSealer interface {
 	// Sequences returns, for each instance and epoch with records in [from, to), by instance and epoch, which numbers
 	// they have. Records without an instance are not in it.
 	Sequences(ctx context.Context, from, to time.Time) ([]SequenceRange, error)
+	// ChangesInWindow yields every admin change made in [from, to), oldest first: by At, Trail, Number. A change is as many
+	// lines as it has facts, in their order, and at least one. Facts are as their own row records them: for revocations and
+	// trust After or Before is what was put or taken away, and the other is empty. All of it is one state; an error ends it.
+	ChangesInWindow(ctx context.Context, from, to time.Time) iter.Seq2[ChangeLine, error]
+	// CountInWindow counts the records and the admin changes of [from, to).
+	CountInWindow(ctx context.Context, from, to time.Time) (records, changes uint64, err error)
+	// DecisionDays returns the Partitions without Rows and Bytes, which cost more and take more rights.
+	DecisionDays(ctx context.Context) ([]Partition, error)
 	// AppendDigest keeps d. ErrConflict unless d.Number is one more than that of the latest, or 1.
 	AppendDigest(ctx context.Context, d Digest) error
 	// Digests returns at most limit digests after number `after` whose window meets [from, to), by number, without
@@ -144,19 +153,54 @@ type GrantUse struct {
 // GrantUseStep is how far the last use of a grant may be behind.
 const GrantUseStep = time.Minute
 
-// RevisionChanges is a revision and what it did.
-type RevisionChanges struct {
-	Revision Revision
-	Facts    []FactChange
-	Total    uint64 // of facts changed
+// Trail is what administrators change; each trail has numbers of its own.
+type Trail string
+
+// The trails; the zero value stands for all of them.
+const (
+	TrailPolicy     Trail = "policy"     // numbered by revision
+	TrailRevocation Trail = "revocation" // by Revocation.Seq
+	TrailTrust      Trail = "trust"      // by TrustVersion
+)
+
+// ChangeFilter narrows ListChanges; zero fields match all.
+type ChangeFilter struct {
+	From, To time.Time // [From, To)
+	Trail    Trail
+	Actor    string // compared exactly
+}
+
+// ChangeCursor is the last change of a page; the zero value is before the first.
+type ChangeCursor struct {
+	At     time.Time
+	Trail  Trail
+	Number uint64
+}
+
+// AdminChange is one change that an administrator made.
+type AdminChange struct {
+	Trail                 Trail
+	Number                uint64
+	At                    time.Time // UTC, whole microseconds
+	Actor, Reason, Ticket string
+	Facts                 []FactChange
+	Total                 uint64 // of facts changed
 }
 
 // FactChange is one fact before and after, JSON as history keeps it; "" when it was not there.
 type FactChange struct {
 	Kind          Kind
-	Key           string // id, or RouteKey.String
+	Key           string // id, RouteKey.String, provider/id of a tenant, kid, or the tenant whose keys were ordered anew
 	Before, After string
 }
+
+// The kinds of facts that only administrators' changes name, beside those of the policy.
+const (
+	KindRevocation Kind = "revocation"
+	KindTenant     Kind = "tenant"
+	KindKey        Kind = "key"
+	KindPurge      Kind = "purge" // its key is empty when the keys of all tenants were ordered anew
+)
 
 // SequenceRange is which numbers of an instance's epoch there are: without gaps, Count is Last-First+1.
 type SequenceRange struct {

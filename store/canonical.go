@@ -145,7 +145,7 @@ func isUUID(s string) bool {
 // texts are all strings of a.
 func (a API) texts() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		ok := each(yield, a.ID, a.DisplayName) && each(yield, a.Audiences...) && each(yield, a.Hosts...) &&
+		ok := each(yield, a.ID, a.DisplayName, string(a.AuditDurability), string(a.OnAuditFailure)) && each(yield, a.Audiences...) && each(yield, a.Hosts...) &&
 			each(yield, a.AllowedClients...)
 		for i := 0; ok && i < len(a.Permissions); i++ {
 			ok = each(yield, a.Permissions[i].Name, a.Permissions[i].Description)

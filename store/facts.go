@@ -38,8 +38,31 @@ type API struct {
 	RequireSNIMatch       bool         `json:"require_sni_match,omitempty"`
 	DenyGuests            bool         `json:"deny_guests,omitempty"`
 	StrictRevocation      bool         `json:"strict_revocation,omitempty"`
-	Revision              uint64       `json:"revision"`
+	// What becomes of the records of decisions about it.
+	AuditDurability AuditDurability `json:"audit_durability,omitempty"`
+	OnAuditFailure  OnAuditFailure  `json:"on_audit_failure,omitempty"`
+	Revision        uint64          `json:"revision"`
 }
+
+// AuditDurability is what an answer promises about its record; the text is stored. Empty: as the server is configured.
+type AuditDurability string
+
+// The promises, weakest first.
+const (
+	AuditSpool  AuditDurability = "spool"
+	AuditStrict AuditDurability = "strict"
+	AuditSyncDB AuditDurability = "sync_db"
+)
+
+// OnAuditFailure is what becomes of a decision that cannot be recorded; the text is stored. Empty: as the server is
+// configured.
+type OnAuditFailure string
+
+// What can become of it.
+const (
+	AuditFailureDeny  OnAuditFailure = "deny"
+	AuditFailureCount OnAuditFailure = "count"
+)
 
 // Permission is a right that an api declares.
 type Permission struct {

@@ -16,12 +16,14 @@ func TestTheJSONOfFactsKeepsItsNames(t *testing.T) {
 		`{"id":"a","revision":1}`: store.API{ID: "a", Revision: 1},
 		`{"id":"a","display_name":"A","audiences":["b"],"hosts":["c"],"permissions":[{"name":"d","description":"e","privileged":true}],` +
 			`"scopes":[{"scope":"f","permissions":["g"]}],"actors":[{"client_id":"h","permissions":["i"]}],"allowed_clients":["j"],` +
-			`"allow_apps_without_roles":true,"require_sni_match":true,"deny_guests":true,"strict_revocation":true,"revision":2}`: store.API{
+			`"allow_apps_without_roles":true,"require_sni_match":true,"deny_guests":true,"strict_revocation":true,` +
+			`"audit_durability":"sync_db","on_audit_failure":"count","revision":2}`: store.API{
 			ID: "a", DisplayName: "A", Audiences: []string{"b"}, Hosts: []string{"c"},
 			Permissions:    []store.Permission{{Name: "d", Description: "e", Privileged: true}},
 			Scopes:         []store.ScopeRule{{Scope: "f", Permissions: []string{"g"}}},
 			Actors:         []store.ActorRule{{ClientID: "h", Permissions: []string{"i"}}},
-			AllowedClients: []string{"j"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true, Revision: 2,
+			AllowedClients: []string{"j"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true,
+			AuditDurability: store.AuditSyncDB, OnAuditFailure: store.AuditFailureCount, Revision: 2,
 		},
 		`{"api":"a","id":"r","methods":["GET"],"template":"/","requirement":"all_of","permissions":["p"],"condition":"c","upgrade":"u",` +
 			`"max_token_age_ns":300000000000,"auth_context":"c1","confidential_client":true,"revision":3}`: store.Route{

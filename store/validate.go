@@ -9,7 +9,7 @@ import (
 )
 
 // Validate returns ErrInvalid when no store would take c: no operation, a fact named twice, a key that is empty or (of an
-// api) has a slash, an unknown requirement or effect, an instant outside the years 1 to 9999, text that is not UTF-8 or has
+// api) has a slash, an unknown requirement, effect or word for the records of an api, an instant outside the years 1 to 9999, text that is not UTF-8 or has
 // a NUL. What the policy means is not its business.
 func (c Change) Validate() error {
 	if len(c.PutAPIs)+len(c.PutRoutes)+len(c.PutGrants)+len(c.DeleteAPIs)+len(c.DeleteRoutes)+len(c.DeleteGrants) == 0 {
@@ -21,6 +21,9 @@ func (c Change) Validate() error {
 	apis := make(map[string]struct{}, len(c.PutAPIs)+len(c.DeleteAPIs))
 	for _, p := range c.PutAPIs {
 		if err := once(apis, p.Fact.ID, "api "+p.Fact.ID, p.Fact.ID != "" && !strings.Contains(p.Fact.ID, "/"), p.Fact.texts()); err != nil {
+			return err
+		}
+		if err := p.Fact.validateKeeping(); err != nil {
 			return err
 		}
 	}
@@ -48,6 +51,21 @@ func (c Change) Validate() error {
 		}
 	}
 	return c.validateGrants()
+}
+
+// validateKeeping checks the words that say what becomes of the api's records.
+func (a API) validateKeeping() error {
+	switch a.AuditDurability {
+	case "", AuditSpool, AuditStrict, AuditSyncDB:
+	default:
+		return fmt.Errorf("api %s: audit durability %q: %w", a.ID, a.AuditDurability, ErrInvalid)
+	}
+	switch a.OnAuditFailure {
+	case "", AuditFailureDeny, AuditFailureCount:
+	default:
+		return fmt.Errorf("api %s: on audit failure %q: %w", a.ID, a.OnAuditFailure, ErrInvalid)
+	}
+	return nil
 }
 
 func (c Change) validateGrants() error {

@@ -1,7 +1,8 @@
 -- 0040_audit.sql: decisions by day, what a tail and a review need beside them, and the proofs.
--- Lock: ACCESS EXCLUSIVE on decisions while its rows move to partitions, about ten seconds a million rows. Decisions go on
+-- Lock: ACCESS EXCLUSIVE on decisions while its rows move to partitions, about ten seconds a million rows, and on apis at
+-- the end, for the catalog change only; SHARE on what administrators changed while it is indexed. Decisions go on
 -- meanwhile: their records wait where they are. Binaries that know schema 2 go on with this one, for the days that there are
--- partitions for; they make none.
+-- partitions for; they make none. They ignore what apis say of their records: set it only when no such binary serves any more.
 --
 -- No DEFAULT partition: with one, DETACH CONCURRENTLY is refused. Who appends makes the partition it needs, with
 -- ensure_decision_partition, which runs with the rights of the owner.
@@ -263,5 +264,20 @@ FROM decisions CROSS JOIN unnest(grants) AS g
 GROUP BY (at AT TIME ZONE 'UTC')::date, g, tenant_id, principal_id;
 
 DROP TABLE decisions_before;
+
+ALTER TABLE apis
+    ADD COLUMN audit_durability text NOT NULL DEFAULT ''
+        CONSTRAINT apis_audit_durability CHECK (audit_durability IN ('', 'spool', 'strict', 'sync_db')),
+    ADD COLUMN on_audit_failure text NOT NULL DEFAULT ''
+        CONSTRAINT apis_on_audit_failure CHECK (on_audit_failure IN ('', 'deny', 'count'));
+COMMENT ON COLUMN apis.audit_durability IS 'what an answer promises about its record; empty: as the server is configured';
+COMMENT ON COLUMN apis.on_audit_failure IS 'what becomes of a decision that cannot be recorded; empty: as the server is configured';
+
+-- What administrators changed is listed newest first, each line with the one before it of the same revocation, tenant or key.
+CREATE INDEX revisions_at ON revisions (at, number);
+CREATE INDEX revocation_changes_at ON revocation_changes (at, seq);
+CREATE INDEX revocation_changes_id ON revocation_changes (id, seq);
+CREATE INDEX trust_changes_at ON trust_changes (at, version);
+CREATE INDEX trust_changes_of ON trust_changes (tenant_id, kid, provider, version);
 
 INSERT INTO schema_compatible (version, since) VALUES (40, 2);

@@ -213,4 +213,18 @@ CREATE TRIGGER digests_no_delete BEFORE DELETE ON digests
 BEGIN SELECT RAISE(ABORT, 'what is recorded stays'); END;
 -- +goose StatementEnd
 
+-- What an answer promises about its record, and what becomes of a decision that cannot be recorded; empty: as the server is
+-- configured.
+ALTER TABLE apis ADD COLUMN audit_durability TEXT NOT NULL DEFAULT ''
+    CONSTRAINT apis_audit_durability CHECK (audit_durability IN ('', 'spool', 'strict', 'sync_db'));
+ALTER TABLE apis ADD COLUMN on_audit_failure TEXT NOT NULL DEFAULT ''
+    CONSTRAINT apis_on_audit_failure CHECK (on_audit_failure IN ('', 'deny', 'count'));
+
+-- What administrators changed is listed newest first, each line with the one before it of the same revocation, tenant or key.
+CREATE INDEX revisions_at ON revisions (at, number);
+CREATE INDEX revocation_changes_at ON revocation_changes (at, seq);
+CREATE INDEX revocation_changes_id ON revocation_changes (id, seq);
+CREATE INDEX trust_changes_at ON trust_changes (at, version);
+CREATE INDEX trust_changes_of ON trust_changes (tenant_id, kid, provider, version);
+
 INSERT INTO schema_compatible (version, since) VALUES (40, 2);

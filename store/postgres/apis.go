@@ -9,7 +9,8 @@ import (
 )
 
 const columnsAPI = `id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision`
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation,
+       audit_durability, on_audit_failure, revision`
 
 const sqlLoadAPIs = `
 SELECT ` + columnsAPI + `
@@ -42,16 +43,18 @@ LIMIT @limit`
 // Facts come as the JSON that history keeps of them, which leaves out what is empty.
 const sqlPutAPIs = `
 INSERT INTO apis (id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision)
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation,
+       audit_durability, on_audit_failure, revision)
 SELECT f.id, COALESCE(f.display_name, ''), COALESCE(f.audiences, '{}'), COALESCE(f.hosts, '{}'),
        COALESCE(f.permissions, '[]'), COALESCE(f.scopes, '[]'), COALESCE(f.actors, '[]'), COALESCE(f.allowed_clients, '{}'),
        COALESCE(f.allow_apps_without_roles, false), COALESCE(f.require_sni_match, false),
-       COALESCE(f.deny_guests, false), COALESCE(f.strict_revocation, false), f.revision
+       COALESCE(f.deny_guests, false), COALESCE(f.strict_revocation, false),
+       COALESCE(f.audit_durability, ''), COALESCE(f.on_audit_failure, ''), f.revision
 FROM unnest(@after::text[]) AS fact,
      jsonb_to_record(fact::jsonb) AS f (
          id text, display_name text, audiences text[], hosts text[], permissions jsonb, scopes jsonb, actors jsonb,
          allowed_clients text[], allow_apps_without_roles boolean, require_sni_match boolean, deny_guests boolean,
-         strict_revocation boolean, revision bigint)
+         strict_revocation boolean, audit_durability text, on_audit_failure text, revision bigint)
 ON CONFLICT (id) DO UPDATE
 SET display_name = excluded.display_name,
     audiences = excluded.audiences,
@@ -64,6 +67,8 @@ SET display_name = excluded.display_name,
     require_sni_match = excluded.require_sni_match,
     deny_guests = excluded.deny_guests,
     strict_revocation = excluded.strict_revocation,
+    audit_durability = excluded.audit_durability,
+    on_audit_failure = excluded.on_audit_failure,
     revision = excluded.revision`
 
 const sqlDeleteAPIs = `
@@ -73,7 +78,8 @@ WHERE id = ANY (@keys::text[])`
 // fieldsAPI are where a row of columnsAPI goes.
 func fieldsAPI(a *store.API) []any {
 	return []any{&a.ID, &a.DisplayName, &a.Audiences, &a.Hosts, &a.Permissions, &a.Scopes, &a.Actors, &a.AllowedClients,
-		&a.AllowAppsWithoutRoles, &a.RequireSNIMatch, &a.DenyGuests, &a.StrictRevocation, &a.Revision}
+		&a.AllowAppsWithoutRoles, &a.RequireSNIMatch, &a.DenyGuests, &a.StrictRevocation, &a.AuditDurability, &a.OnAuditFailure,
+		&a.Revision}
 }
 
 func scanAPI(r pgx.Row) (a store.API, err error) {

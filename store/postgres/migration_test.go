@@ -29,7 +29,7 @@ func TestRecordsOfTheReleaseBeforeMoveToTheirDays(t *testing.T) {
 		}
 		return string(text)
 	}
-	exec(t, conn, "BEGIN", file("0001_policy.sql"), file("0002_decisions.sql"), file("0030_decision_agent.sql"), "COMMIT")
+	exec(t, conn, "BEGIN", file("0001_policy.sql"), file("0002_decisions.sql"), file("0010_revocations.sql"), file("0020_mirror.sql"), file("0025_trust.sql"), file("0030_decision_agent.sql"), "COMMIT")
 	if _, err := conn.Exec(ctx, insertOld, 0); err != nil {
 		t.Fatal(err)
 	}

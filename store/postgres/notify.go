@@ -2,9 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 const sqlListen = `
@@ -15,6 +14,9 @@ const (
 	maxListenPause   = 30 * time.Second
 	goodbye          = time.Second // longest a connection is given to close
 )
+
+// errTurned says that a connection was given up for one with the new password.
+var errTurned = errors.New("the password has changed")
 
 // Notify implements store.PolicyReader with LISTEN on a connection of its own, outside the pool. While there is none, hints
 // are lost; the first thing after it is back is a hint.
@@ -44,6 +46,9 @@ func (s *Store) follow(ctx context.Context, hints chan<- struct{}) {
 		if listened {
 			pause = firstListenPause
 		}
+		if errors.Is(err, errTurned) {
+			continue
+		}
 		s.log.WarnContext(ctx, "revision hints interrupted", "error", err, "retry_in", pause)
 		select {
 		case <-ctx.Done():
@@ -56,7 +61,7 @@ func (s *Store) follow(ctx context.Context, hints chan<- struct{}) {
 
 // listen passes on notifications until the connection breaks, and says whether it got as far as listening.
 func (s *Store) listen(ctx context.Context, hints chan<- struct{}) (listened bool, err error) {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	conn, turned, err := s.pool.Connect(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -68,12 +73,24 @@ func (s *Store) listen(ctx context.Context, hints chan<- struct{}) (listened boo
 	if _, err := conn.Exec(ctx, sqlListen); err != nil {
 		return false, err
 	}
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-turned:
+			stop()
+		case <-waiting.Done():
+		}
+	}()
 	for {
 		select {
 		case hints <- struct{}{}:
 		default: // one is waiting already
 		}
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+		if _, err := conn.WaitForNotification(waiting); err != nil {
+			if waiting.Err() != nil && ctx.Err() == nil {
+				return true, errTurned
+			}
 			return true, err
 		}
 	}

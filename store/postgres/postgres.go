@@ -21,7 +21,10 @@ import (
 type Config struct {
 	// URL is a postgres:// URL or keywords and values, as libpq and pgx read them. It holds the password: it is never
 	// printed, and neither is a Config.
-	URL            string
+	URL string
+	// Password gives the password in place of the URL, which then holds none; nil: there is none but the URL's. A change is
+	// followed without a restart.
+	Password       Password
 	MaxConns       int32         // in the pool; 0 means pool_max_conns of the URL, else the larger of 4 and the number of CPUs
 	ConnectTimeout time.Duration // 0 means connect_timeout of the URL, else 5s
 }
@@ -45,13 +48,13 @@ const (
 
 // Store is a store.Store on a pool of connections.
 type Store struct {
-	pool *pgxpool.Pool
+	pool *pool
 	log  *slog.Logger
 
 	closed    atomic.Bool
 	life      context.Context // ends with Close
 	end       context.CancelFunc
-	listeners sync.WaitGroup
+	listeners sync.WaitGroup // and who follows the password
 
 	days keptDays      // that are known to have a partition
 	uses store.UseMemo // of grants that are written
@@ -84,12 +87,22 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "verdict"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	var l *login
+	if cfg.Password != nil {
+		l = newLogin(cfg.Password)
+		if err := l.guard(pc); err != nil {
+			return nil, err
+		}
+	}
+	connections, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, log: log}
+	s := &Store{pool: &pool{pgx: connections, login: l}, log: log}
 	s.life, s.end = context.WithCancel(context.Background())
+	if l != nil {
+		s.listeners.Go(func() { s.handOver(s.life) })
+	}
 	return s, nil
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 const columnsAPI = `id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision`
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation,
+       audit_durability, on_audit_failure, revision`
 
 const sqlLoadAPIs = `
 SELECT ` + columnsAPI + `
@@ -35,9 +36,11 @@ LIMIT @limit`
 
 const sqlPutAPI = `
 INSERT INTO apis (id, display_name, audiences, hosts, permissions, scopes, actors, allowed_clients,
-       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation, revision)
+       allow_apps_without_roles, require_sni_match, deny_guests, strict_revocation,
+       audit_durability, on_audit_failure, revision)
 VALUES (@id, @display_name, @audiences, @hosts, @permissions, @scopes, @actors, @allowed_clients,
-       @allow_apps_without_roles, @require_sni_match, @deny_guests, @strict_revocation, @revision)
+       @allow_apps_without_roles, @require_sni_match, @deny_guests, @strict_revocation,
+       @audit_durability, @on_audit_failure, @revision)
 ON CONFLICT (id) DO UPDATE
 SET display_name = excluded.display_name,
     audiences = excluded.audiences,
@@ -50,6 +53,8 @@ SET display_name = excluded.display_name,
     require_sni_match = excluded.require_sni_match,
     deny_guests = excluded.deny_guests,
     strict_revocation = excluded.strict_revocation,
+    audit_durability = excluded.audit_durability,
+    on_audit_failure = excluded.on_audit_failure,
     revision = excluded.revision`
 
 const sqlDeleteAPI = `
@@ -59,8 +64,7 @@ WHERE id = @id`
 func scanAPI(r scanner) (a store.API, err error) {
 	err = r.Scan(&a.ID, &a.DisplayName, listInto(&a.Audiences), listInto(&a.Hosts), listInto(&a.Permissions),
 		listInto(&a.Scopes), listInto(&a.Actors), listInto(&a.AllowedClients), &a.AllowAppsWithoutRoles, &a.RequireSNIMatch,
-		&a.DenyGuests, &a.StrictRevocation,
-		&a.Revision)
+		&a.DenyGuests, &a.StrictRevocation, &a.AuditDurability, &a.OnAuditFailure, &a.Revision)
 	return a, err
 }
 
@@ -72,7 +76,8 @@ func putAPIArgs(a store.API) []any {
 		sql.Named("allowed_clients", jsonOf(a.AllowedClients)),
 		sql.Named("allow_apps_without_roles", a.AllowAppsWithoutRoles),
 		sql.Named("require_sni_match", a.RequireSNIMatch), sql.Named("deny_guests", a.DenyGuests),
-		sql.Named("strict_revocation", a.StrictRevocation), sql.Named("revision", number(a.Revision)),
+		sql.Named("strict_revocation", a.StrictRevocation), sql.Named("audit_durability", string(a.AuditDurability)),
+		sql.Named("on_audit_failure", string(a.OnAuditFailure)), sql.Named("revision", number(a.Revision)),
 	}
 }
 

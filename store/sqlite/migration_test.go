@@ -23,7 +23,7 @@ func TestRecordsOfTheReleaseBeforeMoveToTheirDays(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "verdict.db")
 	db := raw(t, path)
-	for _, name := range []string{"0001_policy.sql", "0002_decisions.sql", "0030_decision_agent.sql", "", "0040_audit.sql", ""} {
+	for _, name := range []string{"0001_policy.sql", "0002_decisions.sql", "0010_revocations.sql", "0020_mirror.sql", "0025_trust.sql", "0030_decision_agent.sql", "", "0040_audit.sql", ""} {
 		text := insertOld
 		if name != "" {
 			file, err := migrations.Files.ReadFile("sqlite/" + name)

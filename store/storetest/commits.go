@@ -77,6 +77,11 @@ var commits = map[string]func(*testing.T, store.Store){
 		r.Requirement = "anyone"
 		refused(t, s, puts(r), store.ErrInvalid)
 		refused(t, s, puts(plainAPI("a/b")), store.ErrInvalid)
+		a := plainAPI("b")
+		a.AuditDurability = "sync-db"
+		refused(t, s, puts(a), store.ErrInvalid)
+		a.AuditDurability, a.OnAuditFailure = "", "allow"
+		refused(t, s, puts(a), store.ErrInvalid)
 		c := puts(plainAPI("c"))
 		c.Reason = "\xff"
 		refused(t, s, c, store.ErrInvalid)

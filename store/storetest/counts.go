@@ -105,44 +105,6 @@ var counts = map[string]func(*testing.T, store.Store){
 		must(t, s.ForgetGrantUse(t.Context(), next))
 		equal(t, "use after forgetting", use(time.Time{}), since)
 	},
-
-	"changes show each fact before and after, newest revision first": func(t *testing.T, s store.Store) {
-		first := commit(t, s, puts(plainAPI("a"), plainRoute("a", "r"), plainGrant("a", "g")))
-		c := puts(plainAPI("b"))
-		c.Reason, c.Ticket = "because", "T-1"
-		c.DeleteGrants = []store.Delete[string]{{Key: "g"}}
-		second := commit(t, s, c)
-		l, err := s.Changes(t.Context(), 0, 10, 2)
-		must(t, err)
-		equal(t, "revisions", []store.Revision{l[0].Revision, l[1].Revision}, []store.Revision{second, first})
-		equal(t, "totals", []uint64{l[0].Total, l[1].Total}, []uint64{2, 3})
-		type fact struct {
-			kind          store.Kind
-			key           string
-			before, after bool
-		}
-		var facts []fact
-		for _, r := range l {
-			for _, f := range r.Facts {
-				facts = append(facts, fact{f.Kind, f.Key, f.Before != "", f.After != ""})
-			}
-		}
-		equal(t, "facts", facts, []fact{{store.KindAPI, "b", false, true}, {store.KindGrant, "g", true, false},
-			{store.KindAPI, "a", false, true}, {store.KindRoute, "a/r", false, true}})
-		for _, tc := range []struct {
-			before       uint64
-			limit, facts int
-			want         []int
-		}{{2, 10, 10, []int{3}}, {0, 1, 10, []int{2}}, {1, 10, 10, nil}, {0, 10, 0, []int{0, 0}}, {0, 0, 10, nil}, {1<<64 - 1, 1, -1, []int{0}}} {
-			l, err := s.Changes(t.Context(), tc.before, tc.limit, tc.facts)
-			must(t, err)
-			var got []int
-			for _, r := range l {
-				got = append(got, len(r.Facts))
-			}
-			equal(t, fmt.Sprintf("%+v", tc), got, tc.want)
-		}
-	},
 }
 
 // summary counts as Summarize says it does.

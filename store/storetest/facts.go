@@ -105,6 +105,20 @@ var facts = map[string]func(*testing.T, store.Store){
 		}
 	},
 
+	"what an api asks for its records is kept, in all words": func(t *testing.T, s store.Store) {
+		for _, durability := range []store.AuditDurability{store.AuditSpool, store.AuditStrict, store.AuditSyncDB, ""} {
+			for _, failure := range []store.OnAuditFailure{store.AuditFailureDeny, store.AuditFailureCount, ""} {
+				a := plainAPI("a")
+				a.AuditDurability, a.OnAuditFailure = durability, failure
+				commit(t, s, puts(a))
+				got, _, err := s.GetAPI(t.Context(), "a")
+				must(t, err)
+				equal(t, "durability", got.AuditDurability, durability)
+				equal(t, "on failure", got.OnAuditFailure, failure)
+			}
+		}
+	},
+
 	"what is not there is ErrNotFound": func(t *testing.T, s store.Store) {
 		commit(t, s, puts(plainAPI("a"), plainAPI("b"), plainRoute("a", "r")))
 		_, _, err := s.GetAPI(t.Context(), "c")

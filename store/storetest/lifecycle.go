@@ -88,7 +88,10 @@ var calls = map[string]func(context.Context, store.Store) error{
 		return err
 	},
 	"GrantUse": func(ctx context.Context, s store.Store) error { _, err := s.GrantUse(ctx, instant); return err },
-	"Changes":  func(ctx context.Context, s store.Store) error { _, err := s.Changes(ctx, 0, 1, 1); return err },
+	"ListChanges": func(ctx context.Context, s store.Store) error {
+		_, err := s.ListChanges(ctx, store.ChangeFilter{}, store.ChangeCursor{}, 1, 1)
+		return err
+	},
 	"RecordsInWindow": func(ctx context.Context, s store.Store) error {
 		_, err := s.RecordsInWindow(ctx, instant, instant, store.DecisionCursor{}, 1)
 		return err
@@ -96,6 +99,19 @@ var calls = map[string]func(context.Context, store.Store) error{
 	"Sequences": func(ctx context.Context, s store.Store) error {
 		_, err := s.Sequences(ctx, instant, instant)
 		return err
+	},
+	"CountInWindow": func(ctx context.Context, s store.Store) error {
+		_, _, err := s.CountInWindow(ctx, instant, instant)
+		return err
+	},
+	"DecisionDays": func(ctx context.Context, s store.Store) error { _, err := s.DecisionDays(ctx); return err },
+	"ChangesInWindow": func(ctx context.Context, s store.Store) error {
+		for _, err := range s.ChangesInWindow(ctx, time.Time{}, time.Time{}) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	},
 	"AppendDigest": func(ctx context.Context, s store.Store) error { return s.AppendDigest(ctx, digest(1)) },
 	"Digests": func(ctx context.Context, s store.Store) error {

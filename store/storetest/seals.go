@@ -29,6 +29,15 @@ func bare(d store.Digest) store.Digest {
 	return d
 }
 
+func changeLines(t testing.TB, s store.Store, from, to time.Time) (l []store.ChangeLine) {
+	t.Helper()
+	for line, err := range s.ChangesInWindow(t.Context(), from, to) {
+		must(t, err)
+		l = append(l, line)
+	}
+	return l
+}
+
 var seals = map[string]func(*testing.T, store.Store){
 	"the records of a window come oldest first, page by page": func(t *testing.T, s store.Store) {
 		var all []store.Decision
@@ -71,6 +80,97 @@ var seals = map[string]func(*testing.T, store.Store){
 		l, err = s.Sequences(t.Context(), instant.Add(-time.Hour), instant)
 		must(t, err)
 		equal(t, "none", len(l), 0)
+	},
+
+	"all records and changes of a window are counted, those without an instance too": func(t *testing.T, s store.Store) {
+		must(t, s.AppendDecisions(t.Context(), []store.Decision{from("", 0, 2), from("a", 1, 1), from("a", 1, 2), from("a", 1, 3)}))
+		commit(t, s, puts(plainAPI("a"), plainAPI("b")))
+		revoke(t, s, revocation(1))
+		_, err := s.OrderPurge(t.Context(), "", store.Note{})
+		must(t, err)
+		for _, w := range []struct {
+			from, to         time.Time
+			records, changes uint64
+		}{
+			{time.Time{}, time.Time{}, 4, 3}, {instant.Add(2 * time.Minute), instant.Add(3 * time.Minute), 2, 0},
+			{time.Now().Add(-time.Hour), time.Now().Add(time.Hour), 0, 3}, {instant, time.Time{}, 4, 0}, {instant.Add(time.Hour), instant, 0, 0},
+		} {
+			records, changes, err := s.CountInWindow(t.Context(), w.from, w.to)
+			must(t, err)
+			equal(t, fmt.Sprint("counts of ", w.from, w.to), [2]uint64{records, changes}, [2]uint64{w.records, w.changes})
+		}
+	},
+
+	"the changes of a window come oldest first, a line a fact, as each was recorded": func(t *testing.T, s store.Store) {
+		first := commit(t, s, puts(plainAPI("a"), plainAPI("b")))
+		second := commit(t, s, puts(plainGrant("a", "g")))
+		r := revoke(t, s, revocation(1))
+		_, err := s.DeleteRevocation(t.Context(), r.ID, store.Note{Actor: "bob"})
+		must(t, err)
+		third := commit(t, s, store.Change{Actor: "ann", DeleteGrants: []store.Delete[string]{{Key: "g"}}})
+		tenant := store.TrustedTenant{Provider: "entra", ID: "11111111-1111-4111-8111-111111111111"}
+		_, err = s.AddTenant(t.Context(), tenant, store.Note{Actor: "ann"})
+		must(t, err)
+		must(t, s.RemoveTenant(t.Context(), tenant.Provider, tenant.ID, store.Note{}))
+		_, err = s.DenyKey(t.Context(), "k", store.Note{})
+		must(t, err)
+		must(t, s.AllowKey(t.Context(), "k", store.Note{}))
+		_, err = s.OrderPurge(t.Context(), "t", store.Note{})
+		must(t, err)
+		lines := changeLines(t, s, time.Time{}, time.Time{})
+		var got []string
+		for i, l := range lines {
+			if i > 0 && store.CompareChanges(lines[i-1].Change, l.Change) > 0 {
+				t.Errorf("%+v comes after %+v", l.Change, lines[i-1].Change)
+			}
+			got = append(got, fmt.Sprint(l.Change.Trail, " ", l.Change.Number, " of ", l.Change.Total, ": ", l.Fact.Kind, " ", l.Fact.Key, " ", l.Fact.Before != "", " ", l.Fact.After != ""))
+		}
+		equal(t, "lines", got, []string{
+			"policy 1 of 2: api a false true", "policy 1 of 2: api b false true", "policy 2 of 1: grant g false true",
+			"revocation 1 of 1: revocation " + r.ID + " false true", "revocation 2 of 1: revocation " + r.ID + " true false",
+			"policy 3 of 1: grant g true false",
+			"trust 1 of 1: tenant entra/" + tenant.ID + " false true", "trust 2 of 1: tenant entra/" + tenant.ID + " true false",
+			"trust 3 of 1: key k false true", "trust 4 of 1: key k true false", "trust 5 of 1: purge t false true",
+		})
+		equal(t, "what is taken back is what was put", lines[4].Fact.Before, lines[3].Fact.After)
+		equal(t, "head", lines[0].Change, store.AdminChange{Trail: store.TrailPolicy, Number: 1, At: first.At, Actor: first.Actor,
+			Reason: first.Reason, Ticket: first.Ticket, Total: 2})
+		equal(t, "bounds", changeLines(t, s, second.At, third.At), lines[2:5])
+		equal(t, "none", len(changeLines(t, s, instant, time.Time{})), 0)
+		for _, err := range s.ChangesInWindow(t.Context(), time.Time{}, time.Time{}) {
+			must(t, err)
+			break // whoever stops early is not told more
+		}
+	},
+
+	"the days that records are kept in are told without counting them": func(t *testing.T, s store.Store) {
+		_, err := s.EnsurePartitions(t.Context(), instant, 2)
+		must(t, err)
+		must(t, s.DetachPartition(t.Context(), partitionOf(t, s, instant, false).Name))
+		must(t, s.AppendDecisions(t.Context(), []store.Decision{decision(1)}))
+		want, err := s.Partitions(t.Context())
+		must(t, err)
+		for i := range want {
+			want[i].Rows, want[i].Bytes = 0, 0
+		}
+		got, err := s.DecisionDays(t.Context())
+		must(t, err)
+		equal(t, "days", got, want)
+	},
+
+	"a change of very many facts comes line by line": func(t *testing.T, s store.Store) {
+		commit(t, s, puts(plainAPI("a")))
+		c := puts(plainAPI("b"))
+		for _, id := range ids(5000) {
+			c.PutGrants = append(c.PutGrants, store.Put[store.Grant]{Fact: plainGrant("a", id)})
+		}
+		commit(t, s, c)
+		commit(t, s, puts(plainAPI("c")))
+		of := make(map[uint64]int)
+		for _, l := range changeLines(t, s, time.Time{}, time.Time{}) {
+			of[l.Change.Number]++
+		}
+		equal(t, "lines", of, map[uint64]int{1: 1, 2: 5001, 3: 1})
 	},
 
 	"digests are kept as they are, numbered without gaps, and listed by window": func(t *testing.T, s store.Store) {

@@ -15,7 +15,7 @@ import (
 
 // Run runs the suite. open gives an empty, migrated store of the subtest's own; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
-	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, tails, counts, seals, days, coordination, revocations, trust, lifecycle, concurrency} {
+	for _, suite := range []map[string]func(*testing.T, store.Store){facts, commits, lists, following, decisions, tails, counts, changes, seals, days, coordination, revocations, trust, lifecycle, concurrency} {
 		for _, sentence := range slices.Sorted(maps.Keys(suite)) {
 			t.Run(sentence, func(t *testing.T) {
 				s := open(t)
@@ -38,7 +38,7 @@ func fullAPI(id string) store.API {
 		Scopes:         []store.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.read"}}, {Scope: "none"}},
 		Actors:         []store.ActorRule{{ClientID: "c1", Permissions: []string{"orders.*"}}, {ClientID: "c2"}},
 		AllowedClients: []string{"c1", "c2"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true,
-		StrictRevocation: true,
+		StrictRevocation: true, AuditDurability: store.AuditStrict, OnAuditFailure: store.AuditFailureCount,
 	}
 }
 
