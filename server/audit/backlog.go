@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/verdict-authz/verdict/server/audit/spool"
 	"github.com/verdict-authz/verdict/store"
@@ -15,20 +14,18 @@ import (
 
 // backlog is the records that wait in a spool: whoever decides adds to it, the Recorder's writer reads on.
 type backlog struct {
-	spool  *spool.Log
-	log    *slog.Logger
-	cfg    Config
-	failed func(error) // that records cannot be read
-	epoch  uint64      // of this process
+	spool    *spool.Log
+	log      *slog.Logger
+	cfg      Config
+	commits  *commits
+	failed   func(error) // that records cannot be read
+	instance string      // of the spool
+	epoch    uint64      // of this process
 
-	buffers  sync.Pool                       // of *[]byte
-	patience atomic.Pointer[context.Context] // how long Record may wait
-	wake     chan struct{}                   // has a token when records were added since the writer last looked
-	closing  chan struct{}                   // closed by close
-	ended    atomic.Bool                     // closing is closed
-	lost     atomic.Uint64                   // not taken, with OnFailure Count
-	refused  atomic.Uint64                   // not taken, with OnFailure Deny
-	refusal  atomic.Pointer[error]           // why the last of them was not
+	buffers sync.Pool     // of *[]byte
+	wake    chan struct{} // has a token when records were added since the writer last looked
+	closing chan struct{} // closed by close
+	ended   atomic.Bool   // closing is closed
 
 	// The writer's.
 	through spool.Seq // of what was read
@@ -55,30 +52,28 @@ const (
 // bufferLimit is the capacity from which on an encoding buffer is not kept for the next record.
 const bufferLimit = 64 << 10
 
-func newBacklog(sp *spool.Log, log *slog.Logger, cfg Config, failed func(error)) *backlog {
+func newBacklog(sp *spool.Log, log *slog.Logger, cfg Config, waiting *commits, failed func(error)) *backlog {
 	b := &backlog{
-		spool: sp, log: log, cfg: cfg, failed: failed, epoch: sp.Status().Epoch,
+		spool: sp, log: log, cfg: cfg, commits: waiting, failed: failed, instance: sp.Instance().String(), epoch: sp.Status().Epoch,
 		wake: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	b.buffers.New = func() any { return new([]byte) }
-	ctx := context.Background() // until renewPatience begins
-	b.patience.Store(&ctx)
 	return b
 }
 
-// add keeps d in the spool, or says why it cannot.
-func (b *backlog) add(d *store.Decision) error {
+// add keeps d in the spool as mode says, or says why it cannot.
+func (b *backlog) add(ctx context.Context, d *store.Decision, mode spool.Mode) error {
 	if b.ended.Load() {
-		return b.refuse(ErrClosed)
+		return ErrClosed
 	}
 	buf := b.buffers.Get().(*[]byte)
 	*buf = appendDecision((*buf)[:0], d)
-	_, err := b.spool.Append(*b.patience.Load(), *buf, b.cfg.Durability)
+	_, err := b.spool.Append(ctx, *buf, mode)
 	if cap(*buf) <= bufferLimit {
 		b.buffers.Put(buf)
 	}
 	if err != nil {
-		return b.refuse(inOurWords(err))
+		return inOurWords(err)
 	}
 	select {
 	case b.wake <- struct{}{}:
@@ -97,39 +92,6 @@ func inOurWords(err error) error {
 		kind = ErrClosed
 	}
 	return fmt.Errorf("%w: %w", kind, err)
-}
-
-// refuse counts a record that is not kept.
-func (b *backlog) refuse(err error) error {
-	b.refusal.Store(&err)
-	if b.cfg.OnFailure == Count {
-		b.lost.Add(1)
-		return nil
-	}
-	b.refused.Add(1)
-	return err
-}
-
-// renewPatience sees to it that whoever adds waits for Config.Patience at least and twice that at most: a context of its
-// own would cost each record more than its write. It ends when ended is closed.
-func (b *backlog) renewPatience(ended <-chan struct{}) {
-	tick := time.NewTicker(b.cfg.Patience)
-	defer tick.Stop()
-	before, last := func() {}, func() {} // of contexts that may be in use still
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*b.cfg.Patience)
-		b.patience.Store(&ctx)
-		select {
-		case <-tick.C:
-			before() // has ended
-			before, last = last, cancel
-		case <-ended:
-			before()
-			last()
-			cancel()
-			return
-		}
-	}
 }
 
 // settle implements source.
@@ -167,14 +129,9 @@ func (b *backlog) stats() Stats {
 	b.mu.Unlock()
 	now := b.spool.Status()
 	s.Queued = hand + max(now.Appended, read) - read
-	s.Lost += b.lost.Load()
-	s.Refused = b.refused.Load()
 	s.SpoolBytes, s.SpoolMaxBytes, s.OldestAge, s.Warn = now.Bytes, now.MaxBytes, now.OldestAge, now.Warn
 	if now.Failing != nil {
 		s.SpoolError = now.Failing.Error()
-	}
-	if err := b.refusal.Load(); err != nil {
-		s.LastRefusal = (*err).Error()
 	}
 	return s
 }

@@ -26,7 +26,7 @@ func BenchmarkRecordParallel(b *testing.B) {
 			if kind == "memory" {
 				r, err = audit.NewRecorder(to, log, cfg)
 			} else {
-				cfg.Durability, _ = spool.ParseMode(kind)
+				cfg.Durability, _ = audit.ParseDurability(kind)
 				var sp *spool.Log
 				if sp, err = spool.Open(b.TempDir(), log, spool.Config{}); err == nil {
 					r, err = audit.NewSpooled(to, sp, log, cfg)

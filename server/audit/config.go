@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/audit/spool"
+	"github.com/verdict-authz/verdict/server/policy"
 )
 
 // OnFailure says what happens to a record that cannot be kept. The zero value denies.
@@ -36,6 +37,19 @@ func ParseOnFailure(s string) (OnFailure, error) {
 	return Deny, fmt.Errorf("on audit failure %q: neither deny nor count", s)
 }
 
+// ParseDurability reads the word that configuration uses.
+func ParseDurability(s string) (policy.Durability, error) {
+	switch s {
+	case "spool":
+		return policy.DurabilitySpool, nil
+	case "strict":
+		return policy.DurabilityStrict, nil
+	case "sync-db":
+		return policy.DurabilitySyncDB, nil
+	}
+	return policy.DurabilityDefault, fmt.Errorf("durability %q: neither spool nor strict nor sync-db", s)
+}
+
 // Config tunes a Recorder. The zero value is usable.
 type Config struct {
 	Queue     int           // records that may wait, those being written included; 0 means 65536
@@ -46,9 +60,14 @@ type Config struct {
 	Report    time.Duration // interval of the log lines that count losses; 0 means 10s
 	OnFailure OnFailure     // what is done with a record that cannot be kept
 
-	// With a spool, in place of Queue:
-	Durability spool.Mode    // what a nil error of Record means
-	Patience   time.Duration // how long Record waits for the disk, and at most twice that; 0 means 1s
+	// Durability is what a nil error of Record means. The default is spool with a spool, and without one no more than that
+	// the record is in memory; of the others only sync-db can be had without a spool.
+	Durability policy.Durability
+	Patience   time.Duration // how long Record waits for disk or store, and at most twice that; 0 means 1s
+
+	// FloodLimit is how many decisions of one kind that cost nothing to cause are recorded one by one in a second; those
+	// above it are counted (Recorder). 0 means 100.
+	FloodLimit int
 
 	Now func() time.Time // nil means time.Now
 }
@@ -67,7 +86,8 @@ func (c Config) withDefaults() (Config, error) {
 	refuse(c.Queue < 0, "audit queue: negative")
 	refuse(c.Batch < 0, "audit batch: negative")
 	refuse(c.Wait < 0 || c.Timeout < 0 || c.Backoff < 0 || c.Report < 0 || c.Patience < 0, "audit durations: negative")
-	refuse(c.Durability > spool.ModeStrict, "audit durability: neither spool nor strict")
+	refuse(c.Durability > policy.DurabilitySyncDB, "audit durability: neither spool nor strict nor sync-db")
+	refuse(c.FloodLimit < 0, "audit flood limit: negative")
 	refuse(c.OnFailure > Count, "audit on failure: neither deny nor count")
 	if err != nil {
 		return c, err
@@ -79,10 +99,40 @@ func (c Config) withDefaults() (Config, error) {
 	c.Backoff = orDuration(c.Backoff, 5*time.Second)
 	c.Report = orDuration(c.Report, 10*time.Second)
 	c.Patience = orDuration(c.Patience, time.Second)
+	c.FloodLimit = orInt(c.FloodLimit, 100)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c, nil
+}
+
+// keeping is what the record of an api that wants this gets, and whether it is lost rather than refused when it cannot be
+// had. Without a spool whoever asks gets the store: never less than was asked for. Of what is not known the safe reading
+// is taken.
+func (c *Config) keeping(want policy.Keeping, spooled bool) (d policy.Durability, lose bool) {
+	switch {
+	case want.Durability == policy.DurabilityDefault:
+		d = c.Durability
+	case want.Durability > policy.DurabilitySyncDB || !spooled:
+		d = policy.DurabilitySyncDB
+	default:
+		d = want.Durability
+	}
+	switch want.OnFailure {
+	case policy.OnAuditFailureDefault:
+		lose = c.OnFailure == Count
+	case policy.OnAuditFailureCount:
+		lose = true
+	}
+	return d, lose
+}
+
+// modeOf is how the spool keeps a record. What waits for the store need not wait for the disk before.
+func modeOf(d policy.Durability) spool.Mode {
+	if d == policy.DurabilityStrict {
+		return spool.ModeStrict
+	}
+	return spool.ModeSpool
 }
 
 func orInt(n, otherwise int) int {

@@ -6,8 +6,16 @@
 // (OnFailure Count). A record that the store refuses for itself is isolated, named in the log and counted as lost.
 //
 // Records wait in one of two places, behind the same method, Record, which is all that the decision knows of it.
-// NewRecorder holds them in memory: Record never waits, and a crash of the process loses what waits. NewSpooled holds
-// them in a spool.Log on local disk: once Record has returned they survive the process (spool.ModeSpool) or a loss of
-// power too (spool.ModeStrict), and the next process writes what this one left. The store may be offered a record twice,
-// after a crash between its commit and the checkpoint of the spool, and keeps it once: AppendDecisions is idempotent.
+// NewRecorder holds them in memory: by default Record never waits, and a crash of the process loses what waits. NewSpooled
+// holds them in a spool.Log on local disk: once Record has returned they survive the process (spool) or a loss of power too
+// (strict), and the next process writes what this one left. With either, Record can wait until the store has committed the
+// record (sync-db), and each api can ask for what it needs (policy.Keeping). The store may be offered a record twice, after
+// a crash between its commit and the checkpoint of the spool, and keeps it once: AppendDecisions is idempotent.
+//
+// A record is written with its leaf (package seal) and, out of a spool, with its place: instance, epoch and a number
+// without gaps. The records of an instance are written in the order of their numbers; a sync-db record too waits behind
+// those that an outage left.
+//
+// Denials that cost nothing to cause are recorded one by one only up to a limit a second. What is above it is counted, and
+// records with Repeats say how often, so that a flood fills no disk and yet no event goes unsaid.
 package audit

@@ -37,10 +37,25 @@ func (b *backlog) next(ctx context.Context) []store.Decision {
 	}
 }
 
-// linger waits until there may be records, and then for Config.Wait so that they share a write, or for the end; false
-// when ctx ended.
+// linger waits until there may be records, and then for Config.Wait so that they share a write, unless somebody waits for
+// the store, or for the end; false when ctx ended.
 func (b *backlog) linger(ctx context.Context) bool {
-	return (b.last == shortBatch || b.awaitRecords(ctx)) && b.pause(ctx, b.cfg.Wait)
+	if b.last != shortBatch && !b.awaitRecords(ctx) {
+		return false
+	}
+	if b.commits.any() {
+		return true
+	}
+	timer := time.NewTimer(b.cfg.Wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.commits.hurry:
+	case <-b.closing:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // awaitRecords waits until some were added, or for the end; false when ctx ended.
@@ -115,6 +130,7 @@ func (b *backlog) fetch() ([]store.Decision, error) {
 			lost++
 			continue
 		}
+		d.Instance, d.Epoch, d.Seq = b.instance, rec.Seq.Epoch, rec.Seq.N
 		ds = append(ds, d)
 	}
 	b.passed(through, len(ds), lost)

@@ -10,9 +10,15 @@ import (
 	"github.com/verdict-authz/verdict/store"
 )
 
-// recordVersion is the first byte of a record in the spool. A change of what follows needs a new one, and the old one
-// stays readable: a spool outlives the binary that wrote it.
-const recordVersion = 1
+// recordVersion is the first byte of a record in the spool. A change of what follows needs a new one, and the old ones
+// stay readable: a spool outlives the binary that wrote it.
+//
+// Version 1 had no Repeats, and only the first textsOf1 texts and listsOf1 lists.
+const (
+	recordVersion = 2
+	textsOf1      = 18
+	listsOf1      = 2
+)
 
 // What decodeDecision can say.
 var (
@@ -20,20 +26,23 @@ var (
 	errMalformed = errors.New("not a decision record")
 )
 
-// texts are the text fields of d in the order of the encoding.
-func texts(d *store.Decision) [18]*string {
+// texts are the text fields of d in the order of the encoding; new ones come at the end. Instance is the spool's to say.
+func texts(d *store.Decision) [19]*string {
 	return [...]*string{
 		&d.ID, &d.Detail, &d.TenantID, &d.PrincipalID, &d.ClientID, &d.TokenID, &d.API, &d.Route, &d.Template, &d.Method,
-		&d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets,
+		&d.Host, &d.RawPath, &d.Resource, &d.Door, &d.PEP, &d.RequestID, &d.AgentParent, &d.AgentFacets, &d.SourceIP,
 	}
 }
 
-// lists are its lists of texts.
-func lists(d *store.Decision) [2]*[]string { return [...]*[]string{&d.Permissions, &d.Grants} }
+// lists are its lists of texts; new ones come at the end.
+func lists(d *store.Decision) [6]*[]string {
+	return [...]*[]string{&d.Permissions, &d.Grants, &d.Subjects, &d.Scopes, &d.Missing, &d.GrantSubjects}
+}
 
 // appendDecision appends the encoding of d to b: version, allowed (0 or 1), At in microseconds since 1970, Took in
-// nanoseconds, Reason, PrincipalKind, Revision, the texts, the lists. Numbers are varints as of encoding/binary, Revision
-// and lengths without a sign; a text is its length and its bytes, a list its length and its texts.
+// nanoseconds, Reason, PrincipalKind, Revision, Repeats, the texts, the lists. Numbers are varints as of encoding/binary,
+// Revision, Repeats and lengths without a sign; a text is its length and its bytes, a list its length and its texts. The
+// place and the leaf are no part of it: where the record lies in the spool says the one, and the two give the other.
 func appendDecision(b []byte, d *store.Decision) []byte {
 	allowed := byte(0)
 	if d.Allowed {
@@ -45,6 +54,7 @@ func appendDecision(b []byte, d *store.Decision) []byte {
 	b = binary.AppendVarint(b, int64(d.Reason))
 	b = binary.AppendVarint(b, int64(d.PrincipalKind))
 	b = binary.AppendUvarint(b, d.Revision)
+	b = binary.AppendUvarint(b, d.Repeats)
 	for _, s := range texts(d) {
 		b = appendText(b, *s)
 	}
@@ -77,10 +87,17 @@ func decodeDecision(b []byte) (store.Decision, error) {
 	d.Took = time.Duration(r.varint())
 	d.Reason, d.PrincipalKind = r.int16(), r.int16()
 	d.Revision = r.uvarint()
-	for _, s := range texts(&d) {
+	texts, lists := texts(&d), lists(&d)
+	nTexts, nLists := len(texts), len(lists)
+	if b[0] == 1 {
+		nTexts, nLists = textsOf1, listsOf1
+	} else {
+		d.Repeats = r.uvarint()
+	}
+	for _, s := range texts[:nTexts] {
 		*s = r.string()
 	}
-	for _, list := range lists(&d) {
+	for _, list := range lists[:nLists] {
 		*list = r.list()
 	}
 	if r.bad || len(r.rest) > 0 {

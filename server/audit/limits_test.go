@@ -114,7 +114,7 @@ func TestADiskThatRefuses(t *testing.T) {
 func TestAHangingDiskIsNotWaitedForLongerThanPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, disk := &fakeStore{}, &faultyFS{hang: make(chan struct{})}
-		r, _ := spooled(t, f, t.TempDir(), spool.Config{FS: disk}, audit.Config{Durability: spool.ModeStrict, Patience: time.Second})
+		r, _ := spooled(t, f, t.TempDir(), spool.Config{FS: disk}, audit.Config{Durability: policy.DurabilityStrict, Patience: time.Second})
 		record(t, r, "first") // whoever makes a segment waits for the kernel
 		time.Sleep(1500 * time.Millisecond)
 		disk.sync.Store(true)

@@ -16,7 +16,7 @@ import (
 type queue struct {
 	limit, batch int
 	wait         time.Duration // longest that a record waits for others
-	lose         bool          // what cannot be taken is lost and counted, rather than refused
+	commits      *commits
 
 	taken *chunk // what next returned; the writer's
 
@@ -24,7 +24,7 @@ type queue struct {
 	full   []*chunk // oldest first
 	open   *chunk   // the one being filled; nil: none
 	spare  *chunk   // written and emptied, for use again
-	count  Stats    // Queued, Written, Lost, Refused; the rest is the Recorder's
+	count  Stats    // Queued, Written, Lost; the rest is the Recorder's
 	closed bool
 
 	// wake has a token whenever there is something new for the writer: a first record, a full chunk, or the end.
@@ -41,23 +41,18 @@ type chunk struct {
 // strBlock is the number of strings allocated at once for the slices of records.
 const strBlock = 1024
 
-func newQueue(limit, batch int, wait time.Duration, lose bool) *queue {
-	return &queue{limit: limit, batch: batch, wait: wait, lose: lose, wake: make(chan struct{}, 1)}
+func newQueue(limit, batch int, wait time.Duration, waiting *commits) *queue {
+	return &queue{limit: limit, batch: batch, wait: wait, commits: waiting, wake: make(chan struct{}, 1)}
 }
 
 // add takes a copy of d, or says why it cannot.
 func (q *queue) add(d *store.Decision) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.count.Queued >= uint64(q.limit) { //nolint:gosec // limit is positive
-		if q.lose {
-			q.count.Lost++
-			return nil
-		}
-		q.count.Refused++
-		if q.closed {
-			return ErrClosed
-		}
+	if q.closed {
+		return ErrClosed
+	}
+	if q.count.Queued >= uint64(q.limit) { //nolint:gosec // limit is positive
 		return ErrFull
 	}
 	c := q.open
@@ -87,12 +82,12 @@ func (q *queue) signal() {
 	}
 }
 
-// next waits for a batch: a full one, or one that has waited long enough; nil at the end.
+// next waits for a batch: a full one, or one that has waited long enough or that somebody waits for; nil at the end.
 func (q *queue) next(ctx context.Context) []store.Decision {
 	var due <-chan time.Time
 	overdue := false
 	for {
-		c, waiting, closed := q.take(overdue)
+		c, waiting, closed := q.take(overdue || q.commits.any())
 		if c != nil {
 			q.taken = c
 			return c.records
@@ -107,6 +102,7 @@ func (q *queue) next(ctx context.Context) []store.Decision {
 		}
 		select {
 		case <-q.wake:
+		case <-q.commits.hurry:
 		case <-due:
 			overdue = true
 		case <-ctx.Done():
@@ -192,10 +188,11 @@ func (q *queue) stats() Stats {
 func (c *chunk) add(d *store.Decision) {
 	c.records = append(c.records, *d)
 	kept := &c.records[len(c.records)-1]
-	kept.Permissions = c.keep(d.Permissions)
-	kept.Grants = c.keep(d.Grants)
+	for _, list := range lists(kept) {
+		*list = c.keep(*list)
+	}
 	// These may be cuts of a request's buffer, which a waiting record would hold as a whole or see overwritten.
-	own(&kept.Method, &kept.Host, &kept.RawPath, &kept.Resource, &kept.RequestID)
+	own(&kept.Method, &kept.Host, &kept.RawPath, &kept.Resource, &kept.RequestID, &kept.SourceIP)
 }
 
 // keep copies list into the current block; nil for none.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/verdict-authz/verdict/server/audit"
 	"github.com/verdict-authz/verdict/server/policy"
@@ -323,6 +324,11 @@ func TestAnUnknownOutcomeIsWrittenAgain(t *testing.T) {
 	})
 }
 
+// lists are the lists of d.
+func lists(d *store.Decision) []*[]string {
+	return []*[]string{&d.Permissions, &d.Grants, &d.Subjects, &d.Scopes, &d.Missing, &d.GrantSubjects}
+}
+
 type appender func(context.Context, []store.Decision) error
 
 func (a appender) AppendDecisions(ctx context.Context, ds []store.Decision) error { return a(ctx, ds) }
@@ -380,15 +386,21 @@ func TestRecordAfterClose(t *testing.T) {
 func TestRecordCopiesWhatTheCallerMayUseAgain(t *testing.T) {
 	f := &fakeStore{}
 	r, _ := start(t, f, audit.Config{})
-	perms, grants := []string{"orders.read"}, []string{"g-1", "g-2"}
-	d := store.Decision{ID: "a", Permissions: perms, Grants: grants, Host: "orders.example", Method: "GET", RawPath: "/x",
-		Resource: "42", RequestID: "r-1", API: "orders", AgentParent: "a-1", AgentFacets: "actor 11"}
-	want := d
-	want.Permissions, want.Grants = slices.Clone(perms), slices.Clone(grants)
+	d := store.Decision{ID: "a", Permissions: []string{"orders.read"}, Grants: []string{"g-1", "g-2"}, Subjects: []string{"s"},
+		Scopes: []string{"sc"}, Missing: []string{"m-1", "m-2"}, GrantSubjects: []string{"gs"}, Host: "orders.example", Method: "GET",
+		RawPath: "/x", Resource: "42", RequestID: "r-1", SourceIP: "192.0.2.0/24", API: "orders", AgentParent: "a-1", AgentFacets: "actor 11"}
+	want, buffers := d, []byte(d.SourceIP)
+	d.SourceIP = unsafe.String(&buffers[0], len(buffers)) // a cut of what the caller reads the next request into
+	for _, list := range lists(&want) {
+		*list = slices.Clone(*list)
+	}
 	if err := r.Record(d, policy.Keeping{}); err != nil {
 		t.Fatal(err)
 	}
-	perms[0], grants[1] = "overwritten", "overwritten"
+	clear(buffers)
+	for _, list := range lists(&d) {
+		(*list)[0] = "overwritten"
+	}
 	if err := r.Record(store.Decision{ID: "b", Grants: []string{}}, policy.Keeping{}); err != nil {
 		t.Fatal(err)
 	}
@@ -459,12 +471,16 @@ func TestNewRecorderRefuses(t *testing.T) {
 		log *slog.Logger
 		cfg audit.Config
 	}{
-		"no store":             {nil, log, audit.Config{}},
-		"no logger":            {&fakeStore{}, nil, audit.Config{}},
-		"a negative queue":     {&fakeStore{}, log, audit.Config{Queue: -1}},
-		"a negative batch":     {&fakeStore{}, log, audit.Config{Batch: -1}},
-		"a negative wait":      {&fakeStore{}, log, audit.Config{Wait: -1}},
-		"an unknown OnFailure": {&fakeStore{}, log, audit.Config{OnFailure: 2}},
+		"no store":               {nil, log, audit.Config{}},
+		"no logger":              {&fakeStore{}, nil, audit.Config{}},
+		"a negative queue":       {&fakeStore{}, log, audit.Config{Queue: -1}},
+		"a negative batch":       {&fakeStore{}, log, audit.Config{Batch: -1}},
+		"a negative wait":        {&fakeStore{}, log, audit.Config{Wait: -1}},
+		"an unknown OnFailure":   {&fakeStore{}, log, audit.Config{OnFailure: 2}},
+		"a negative flood limit": {&fakeStore{}, log, audit.Config{FloodLimit: -1}},
+		"an unknown durability":  {&fakeStore{}, log, audit.Config{Durability: 4}},
+		"spool without a spool":  {&fakeStore{}, log, audit.Config{Durability: policy.DurabilitySpool}},
+		"strict without a spool": {&fakeStore{}, log, audit.Config{Durability: policy.DurabilityStrict}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := audit.NewRecorder(tc.to, tc.log, tc.cfg); err == nil {
@@ -482,6 +498,19 @@ func TestOnFailureWords(t *testing.T) {
 	}
 	if _, err := audit.ParseOnFailure("allow"); err == nil {
 		t.Error(`"allow" is taken`)
+	}
+}
+
+func TestDurabilityWords(t *testing.T) {
+	for word, want := range durabilities {
+		if got, err := audit.ParseDurability(word); err != nil || got != want {
+			t.Errorf("%s: %v, %v", word, got, err)
+		}
+	}
+	for _, word := range []string{"", "memory", "sync"} {
+		if got, err := audit.ParseDurability(word); err == nil {
+			t.Errorf("%q is taken for %v", word, got)
+		}
 	}
 }
 

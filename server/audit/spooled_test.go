@@ -60,6 +60,11 @@ func spooled(t *testing.T, to store.DecisionAppender, dir string, size spool.Con
 	return r, &buf
 }
 
+// durabilities are those that a spool gives, by the words of configuration.
+var durabilities = map[string]policy.Durability{
+	"spool": policy.DurabilitySpool, "strict": policy.DurabilityStrict, "sync-db": policy.DurabilitySyncDB,
+}
+
 func closed(t *testing.T, r *audit.Recorder) {
 	t.Helper()
 	if err := r.Close(t.Context()); err != nil {
@@ -78,8 +83,8 @@ func stop(t *testing.T, r *audit.Recorder) {
 }
 
 func TestSpooledRecordsAreWrittenInOrder(t *testing.T) {
-	for _, mode := range []spool.Mode{spool.ModeSpool, spool.ModeStrict} {
-		t.Run(mode.String(), func(t *testing.T) {
+	for name, mode := range durabilities {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeStore{}
 				r, _ := spooled(t, f, t.TempDir(), spool.Config{}, audit.Config{Batch: 8, Durability: mode})
@@ -368,8 +373,8 @@ func TestAClosedSpooledRecorder(t *testing.T) {
 
 func TestTheSpooledAccountAddsUp(t *testing.T) {
 	const writers, each = 8, 300
-	for _, mode := range []spool.Mode{spool.ModeSpool, spool.ModeStrict} {
-		t.Run(mode.String(), func(t *testing.T) {
+	for name, mode := range durabilities {
+		t.Run(name, func(t *testing.T) {
 			dir, f := t.TempDir(), &fakeStore{}
 			var n atomic.Int64
 			f.set(func([]store.Decision) error {
@@ -426,7 +431,7 @@ func TestNewSpooledRefuses(t *testing.T) {
 		"no spool":              {&fakeStore{}, nil, log, audit.Config{}},
 		"no logger":             {&fakeStore{}, sp, nil, audit.Config{}},
 		"a negative patience":   {&fakeStore{}, sp, log, audit.Config{Patience: -1}},
-		"an unknown durability": {&fakeStore{}, sp, log, audit.Config{Durability: 2}},
+		"an unknown durability": {&fakeStore{}, sp, log, audit.Config{Durability: 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := audit.NewSpooled(tc.to, tc.sp, tc.log, tc.cfg); err == nil {

@@ -14,7 +14,11 @@ func (r *Recorder) write() {
 	defer close(r.written)
 	for {
 		ds := r.from.next(r.ctx)
-		if ds == nil || !r.drain(ds) {
+		if ds == nil {
+			return
+		}
+		addLeaves(ds)
+		if !r.drain(ds) {
 			return
 		}
 		r.from.done()
@@ -41,19 +45,42 @@ func (r *Recorder) drain(ds []store.Decision) bool {
 			r.trouble.worked()
 			return true
 		}
-		select {
-		case <-time.After(min(pause, r.cfg.Backoff)):
-		case <-r.ctx.Done():
+		if !r.rest(min(pause, r.cfg.Backoff)) {
 			return false
 		}
 		pause = min(2*pause, r.cfg.Backoff)
 	}
 }
 
+// rest is the pause between two tries of a failing write; false when Close gave up meanwhile. It is no longer than half
+// of what somebody who waits for the store has patience for.
+func (r *Recorder) rest(d time.Duration) bool {
+	soon := min(d, r.cfg.Patience/2)
+	if !r.sleep(soon, nil) {
+		return false
+	}
+	return d == soon || r.commits.any() || r.sleep(d-soon, r.commits.hurry)
+}
+
+// sleep waits for d or a token; false when Close gave up.
+func (r *Recorder) sleep(d time.Duration, token <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-token:
+	case <-r.ctx.Done():
+		return false
+	}
+	return true
+}
+
 // joined is ds and the batch after it, if there is one. Records that the store refused, when it has taken none yet, need
 // others beside them to tell whose fault it is; they must not hold up the queue by standing alone.
 func (r *Recorder) joined(ds []store.Decision) []store.Decision {
-	return append(slices.Clip(ds), r.from.more()...)
+	more := r.from.more()
+	addLeaves(more)
+	return append(slices.Clip(ds), more...)
 }
 
 // pass tries a batch once. A batch that is refused for itself is halved until the records at fault stand alone. They are
@@ -76,6 +103,7 @@ func (p *pass) write(ds []store.Decision) []store.Decision {
 		p.works = true
 		p.r.probe = ds[len(ds)-1]
 		p.r.from.settle(len(ds), 0)
+		p.r.commits.settle(ds)
 		return nil
 	}
 	p.r.trouble.failed(err)
@@ -112,6 +140,9 @@ func (p *pass) giveUp() {
 		p.r.log.Error("audit record refused by the store and lost", "decision_id", f.id, "error", f.err)
 	}
 	p.r.from.settle(0, len(p.refused))
+	for _, f := range p.refused {
+		p.r.commits.refuse(f.id, f.err)
+	}
 }
 
 func (r *Recorder) append(ds []store.Decision) error {
