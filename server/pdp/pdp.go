@@ -38,7 +38,8 @@ type Revocations interface {
 	Stale(now time.Time) bool
 }
 
-// Recorder keeps decisions; *audit.Recorder is one. An error means that the decision must not be given.
+// Recorder keeps decisions; *audit.Recorder is one. It copies d, lists included, which are used again. An error means that the
+// decision must not be given.
 type Recorder interface {
 	Record(d store.Decision, want policy.Keeping) error
 }
@@ -55,6 +56,7 @@ type Config struct {
 	// A provider that is not there has no claims challenges.
 	Authorities map[string]string
 	Observer    Observer // nil: nobody is told
+	Anonymous   bool     // answers keep the principal out of the call's log line, as records keep it out of theirs
 	Groups      Groups   // nil: what tokens list; groups that do not fit in a token are unresolved
 }
 
@@ -66,7 +68,8 @@ type PDP struct {
 	authorities map[string]string
 	recorder    Recorder
 	observer    Observer // nil: none
-	groups      Groups   // nil: none
+	anonymous   bool
+	groups      Groups // nil: none
 	log         *slog.Logger
 	now         func() time.Time
 	scratch     sync.Pool // of *scratch
@@ -78,6 +81,7 @@ type scratch struct {
 	params    policy.Params
 	subjects  []policy.SubjectRef
 	eval      policy.Scratch
+	basis     basis
 }
 
 // New returns a PDP over its collaborators, all required.
@@ -88,7 +92,7 @@ func New(p Policy, v Verifier, rev Revocations, r Recorder, log *slog.Logger, cf
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &PDP{policy: p, verifier: v, revocations: rev, recorder: r, observer: cfg.Observer, groups: cfg.Groups, log: log, now: cfg.Now, authorities: cfg.Authorities}
+	d := &PDP{policy: p, verifier: v, revocations: rev, recorder: r, observer: cfg.Observer, anonymous: cfg.Anonymous, groups: cfg.Groups, log: log, now: cfg.Now, authorities: cfg.Authorities}
 	d.scratch.New = func() any { return new(scratch) }
 	return d, nil
 }
@@ -126,13 +130,18 @@ const (
 )
 
 func (p *PDP) decide(ctx context.Context, q *Question, pin *pinned) Answer {
-	return p.answer(ctx, q, func(ctx context.Context, s *scratch, a *Answer) { p.walk(ctx, q, pin, s, a) })
+	return p.answer(ctx, q, func(ctx context.Context, s *scratch, a *Answer) {
+		r := p.walk(ctx, q, pin, s, a)
+		if q.Permitted {
+			a.Permitted = p.permitted(ctx, q, r, s, a)
+		}
+	})
 }
 
 // answer lets decide fill in an answer and records it, whatever happens on the way.
 func (p *PDP) answer(ctx context.Context, q *Question, decide func(context.Context, *scratch, *Answer)) (a Answer) {
 	began := p.now()
-	a = Answer{ID: newID(), At: began.UTC()}
+	a = Answer{ID: newID(), At: began.UTC(), anonymous: p.anonymous}
 	s, _ := p.scratch.Get().(*scratch)
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -144,6 +153,7 @@ func (p *PDP) answer(ctx context.Context, q *Question, decide func(context.Conte
 		if p.observer != nil {
 			p.observer.Observe(q.Door, a.Effect, a.Reason, p.now().Sub(began))
 		}
+		s.basis.forget()
 		p.scratch.Put(s)
 	}()
 	ctx, cancel, ok := budget(ctx)

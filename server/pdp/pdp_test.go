@@ -67,13 +67,16 @@ func (v *verifier) Verify(_ context.Context, token string, want entra.Expect) (*
 
 // recorder keeps records, or refuses them.
 type recorder struct {
-	kept []store.Decision
-	err  error
+	kept   []store.Decision
+	wanted []policy.Keeping
+	err    error
 }
 
-func (r *recorder) Record(d store.Decision, _ policy.Keeping) error {
+func (r *recorder) Record(d store.Decision, want policy.Keeping) error {
 	if r.err == nil {
+		d.Subjects, d.Scopes, d.GrantSubjects = slices.Clone(d.Subjects), slices.Clone(d.Scopes), slices.Clone(d.GrantSubjects)
 		r.kept = append(r.kept, d)
+		r.wanted = append(r.wanted, want)
 	}
 	return r.err
 }

@@ -32,13 +32,12 @@ func (p *PDP) list(ctx context.Context, q *Question, s *scratch, a *Answer) (hel
 		a.deny(policy.APIUnknown, "")
 		return nil, nil
 	}
-	a.API = q.API
+	a.API, s.basis.api = q.API, api
 	token, ok := p.known(ctx, q, s, &target{api: api}, a)
 	if !ok {
 		return nil, nil
 	}
-	s.subjects = snap.Resolve(api, &token.Principal, s.subjects[:0])
-	in := policy.Input{Now: a.At, Principal: &token.Principal, Subjects: s.subjects}
+	in := policy.Input{Now: a.At, Principal: &token.Principal, Subjects: s.resolve(snap, api, &token.Principal)}
 	for _, name := range api.Permissions() {
 		in.Assume = policy.AssumeWorst
 		if snap.EvaluatePermission(api, name, &in, &s.eval, nil).Effect == policy.Allow {

@@ -23,6 +23,7 @@ type Question struct {
 	SourceIP    netip.Addr   // invalid: unknown
 	SNI         string       // "" unknown
 	MinRevision uint64       // 0: any
+	Permitted   bool         // also say which routes of the api the caller may use; with HTTP only
 }
 
 // Answer is a decision, recorded already. Slices are its own.
@@ -47,6 +48,10 @@ type Answer struct {
 	// Until is the instant up to which the same question has the same answer as far as time alone goes; zero when the
 	// answer holds for this one question only.
 	Until time.Time
+
+	anonymous bool // LogAttrs says nothing of the caller
+
+	Permitted *Permitted // nil: not asked for, or nobody was proven
 }
 
 // SignIn is what a new sign-in must meet, where the caller's was not enough.
@@ -66,7 +71,7 @@ func (a *Answer) LogAttrs() []slog.Attr {
 		slog.String("effect", a.Effect.String()), slog.String("reason", a.Reason.String()),
 		slog.Uint64("revision", a.Revision), slog.String("api", a.API), slog.String("route", a.Route),
 	}
-	if a.Caller != nil {
+	if a.Caller != nil && !a.anonymous {
 		attrs = append(attrs, slog.String("principal", a.Caller.Principal.ObjectID))
 	}
 	return attrs

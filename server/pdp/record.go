@@ -1,6 +1,7 @@
 package pdp
 
 import (
+	"strings"
 	"time"
 
 	"github.com/verdict-authz/verdict/server/policy"
@@ -16,7 +17,8 @@ func (p *PDP) keep(q *Question, s *scratch, a *Answer, took time.Duration) {
 	d := store.Decision{
 		ID: a.ID, At: a.At.Truncate(time.Microsecond), Allowed: a.Allowed(), Reason: int16(a.Reason), Detail: a.Detail,
 		Revision: a.Revision, API: a.API, Route: a.Route, Template: a.Template, Permissions: a.Permissions,
-		Resource: q.Resource, Grants: a.Grants, Door: q.Door, PEP: q.PEP, Took: took,
+		Missing: a.Missing, Resource: q.Resource, Grants: a.Grants, Door: q.Door, PEP: q.PEP, Took: took,
+		SourceIP: addressOf(q.SourceIP),
 	}
 	if c := a.Caller; c != nil {
 		d.PrincipalKind = int16(c.Principal.Kind)
@@ -27,8 +29,8 @@ func (p *PDP) keep(q *Question, s *scratch, a *Answer, took time.Duration) {
 	if q.HTTP != nil {
 		describe(q.HTTP, s, a, &d)
 	}
-	if err := p.recorder.Record(d, policy.Keeping{}); err != nil {
-		*a = Answer{ID: a.ID, At: a.At, Revision: a.Revision, API: a.API, Route: a.Route, Caller: a.Caller}
+	if err := p.recorder.Record(d, s.basis.tell(s.subjects, a, &d)); err != nil {
+		*a = Answer{ID: a.ID, At: a.At, Revision: a.Revision, API: a.API, Route: a.Route, Caller: a.Caller, anonymous: p.anonymous}
 		a.deny(policy.AuditUnavailable, "")
 	}
 }
@@ -53,12 +55,42 @@ func malformed(r policy.Reason) bool {
 	return false
 }
 
-// pathOf cuts the query, which may hold secrets, at the first '?'.
+// pathOf is what may be kept of a target. What may hold secrets is cut: the query, which begins at the first '?', the name and
+// password before the host of an absolute form, and the parameters of segments, such as ;jsessionid=….
 func pathOf(target string) string {
-	for i := range len(target) {
-		if target[i] == '?' || target[i] == '#' {
-			return target[:i]
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	target = withoutUserinfo(target)
+	if strings.IndexByte(target, ';') < 0 {
+		return target
+	}
+	target = target[:min(len(target), 8*rawPathLimit)] // more than is kept, whatever is cut
+	segments := strings.SplitAfter(target, "/")
+	for i, segment := range segments {
+		name, _, found := strings.Cut(segment, ";")
+		if !found {
+			continue
+		}
+		segments[i] = name + ";" // that there were some is worth knowing
+		if strings.HasSuffix(segment, "/") {
+			segments[i] += "/"
 		}
 	}
-	return target
+	return strings.Join(segments, "")
+}
+
+// withoutUserinfo cuts what stands before the last '@' of an authority, which begins behind two slashes: those at the start
+// or those of a scheme.
+func withoutUserinfo(target string) string {
+	before, rest, found := strings.Cut(target, "//")
+	if !found || strings.IndexByte(before, '/') >= 0 {
+		return target
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(authority, '@')
+	if at < 0 {
+		return target
+	}
+	return before + "//" + rest[at+1:]
 }

@@ -17,8 +17,15 @@ type target struct {
 	http   bool
 }
 
+// reached is how far a walk came.
+type reached struct {
+	snap   *policy.Snapshot // nil: the request is malformed, or there is no policy
+	target target           // without an api: none was found
+	caller *entra.Token     // with the groups that decided; nil: no caller was let through to the grants
+}
+
 // walk goes the road of DESIGN and fills a. Each step that does not pass answers.
-func (p *PDP) walk(ctx context.Context, q *Question, pin *pinned, s *scratch, a *Answer) {
+func (p *PDP) walk(ctx context.Context, q *Question, pin *pinned, s *scratch, a *Answer) (r reached) {
 	if q.HTTP != nil {
 		if fault := request.Canonicalise(q.HTTP, &s.canonical); fault != 0 {
 			reason := policy.RequestMalformed
@@ -26,7 +33,7 @@ func (p *PDP) walk(ctx context.Context, q *Question, pin *pinned, s *scratch, a 
 				reason = policy.HeaderAmbiguous
 			}
 			a.deny(reason, fault.String())
-			return
+			return r
 		}
 	}
 	if pin == nil {
@@ -35,23 +42,24 @@ func (p *PDP) walk(ctx context.Context, q *Question, pin *pinned, s *scratch, a 
 	}
 	if pin.snap == nil {
 		a.deny(pin.reason, "")
-		return
+		return r
 	}
-	a.Revision = pin.snap.Revision()
+	r.snap = pin.snap
+	a.Revision = r.snap.Revision()
 
-	t, ok := locate(q, pin.snap, s, a)
-	if !ok {
-		return
+	var ok bool
+	if r.target, ok = locate(q, r.snap, s, a); !ok {
+		return r
 	}
-	if t.public() {
+	if r.target.public() {
 		a.Effect, a.Reason = policy.Allow, policy.AllowedPublic
-		return
+		return r
 	}
-	token, ok := p.known(ctx, q, s, &t, a)
-	if !ok {
-		return
+	if r.caller, ok = p.known(ctx, q, s, &r.target, a); !ok {
+		return r
 	}
-	evaluate(q, pin.snap, t, token, s, a)
+	evaluate(q, r.snap, r.target, r.caller, s, a)
+	return r
 }
 
 // locate finds api and route, by explicit id or by host.
@@ -67,7 +75,7 @@ func locate(q *Question, snap *policy.Snapshot, s *scratch, a *Answer) (t target
 		a.deny(policy.APIUnknown, "")
 		return t, false
 	}
-	a.API = t.api.Facts().ID
+	a.API, s.basis.api = t.api.Facts().ID, t.api
 	if !t.http {
 		a.Permissions = []string{q.Permission}
 		if !t.api.HasPermission(q.Permission) {
@@ -207,9 +215,8 @@ func credential(q *Question, s *scratch) (string, entra.Refusal) {
 
 // evaluate asks the grants. With an overriding method both routes must allow; the first that does not answers.
 func evaluate(q *Question, snap *policy.Snapshot, t target, token *entra.Token, s *scratch, a *Answer) {
-	s.subjects = snap.Resolve(t.api, &token.Principal, s.subjects[:0])
 	in := policy.Input{
-		Now: a.At, Principal: &token.Principal, Subjects: s.subjects,
+		Now: a.At, Principal: &token.Principal, Subjects: s.resolve(snap, t.api, &token.Principal),
 		SourceIP: q.SourceIP, Resource: q.Resource,
 	}
 	if !t.http {

@@ -97,6 +97,12 @@ func (c *change) checkAPI(a *API) {
 		}
 	}
 	c.unique(fact, "allowed_clients", a.AllowedClients)
+	if a.Keeping.Durability > DurabilitySyncDB {
+		c.add(fact, "audit_durability", "%d is no durability; leave it out, or set one that is", a.Keeping.Durability)
+	}
+	if a.Keeping.OnFailure > OnAuditFailureCount {
+		c.add(fact, "on_audit_failure", "%d is neither to deny nor to count; leave it out, or set one of these", a.Keeping.OnFailure)
+	}
 }
 
 // atMost checks how many elements a list has.

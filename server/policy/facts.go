@@ -35,6 +35,7 @@ type API struct {
 	RequireSNIMatch       bool
 	DenyGuests            bool
 	StrictRevocation      bool
+	Keeping               Keeping
 }
 
 // ScopeRule says which permissions a delegated scope may carry.

@@ -101,7 +101,35 @@ func (t *translation) api(a store.API) policy.API {
 		RequireSNIMatch:       a.RequireSNIMatch,
 		DenyGuests:            a.DenyGuests,
 		StrictRevocation:      a.StrictRevocation,
+		Keeping:               t.keeping(a),
 	}
+}
+
+var durabilities = map[store.AuditDurability]policy.Durability{
+	"":                policy.DurabilityDefault,
+	store.AuditSpool:  policy.DurabilitySpool,
+	store.AuditStrict: policy.DurabilityStrict,
+	store.AuditSyncDB: policy.DurabilitySyncDB,
+}
+
+var auditFailures = map[store.OnAuditFailure]policy.OnAuditFailure{
+	"":                      policy.OnAuditFailureDefault,
+	store.AuditFailureDeny:  policy.OnAuditFailureDeny,
+	store.AuditFailureCount: policy.OnAuditFailureCount,
+}
+
+func (t *translation) keeping(a store.API) policy.Keeping {
+	durability, ok := durabilities[a.AuditDurability]
+	if !ok {
+		t.problem(APIFact(a.ID), "audit_durability", "%q is none of %q, %q, %q", a.AuditDurability,
+			store.AuditSpool, store.AuditStrict, store.AuditSyncDB)
+	}
+	onFailure, ok := auditFailures[a.OnAuditFailure]
+	if !ok {
+		t.problem(APIFact(a.ID), "on_audit_failure", "%q is neither %q nor %q", a.OnAuditFailure,
+			store.AuditFailureDeny, store.AuditFailureCount)
+	}
+	return policy.Keeping{Durability: durability, OnFailure: onFailure}
 }
 
 var requirements = map[store.Requirement]policy.Requirement{

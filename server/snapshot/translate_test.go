@@ -20,7 +20,8 @@ func TestEveryFieldIsTranslated(t *testing.T) {
 			Permissions:    []store.Permission{{Name: "orders.read", Description: "Read"}, {Name: "orders.purge", Privileged: true}},
 			Scopes:         []store.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.*"}}},
 			Actors:         []store.ActorRule{{ClientID: "c", Permissions: []string{"orders.read"}}},
-			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true, Revision: 7,
+			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true,
+			AuditDurability: store.AuditStrict, OnAuditFailure: store.AuditFailureCount, Revision: 7,
 		}},
 		Routes: []store.Route{
 			{API: "orders", ID: "list", Methods: []string{"GET"}, Template: "/orders", Requirement: store.AnyOf,
@@ -45,6 +46,7 @@ func TestEveryFieldIsTranslated(t *testing.T) {
 			Scopes:         []policy.ScopeRule{{Scope: "Orders.Read", Permissions: []string{"orders.*"}}},
 			Actors:         []policy.ActorRule{{ClientID: "c", Permissions: []string{"orders.read"}}},
 			AllowedClients: []string{"c"}, AllowAppsWithoutRoles: true, RequireSNIMatch: true, DenyGuests: true, StrictRevocation: true,
+			Keeping: policy.Keeping{Durability: policy.DurabilityStrict, OnFailure: policy.OnAuditFailureCount},
 		}},
 		PutRoutes: []policy.Route{
 			{API: "orders", ID: "list", Methods: []string{"GET"}, Template: "/orders", Requirement: policy.RequireAnyOf,
@@ -73,6 +75,10 @@ func TestEveryFieldIsTranslated(t *testing.T) {
 
 func TestWhatHasNoMeaningIsAProblem(t *testing.T) {
 	_, err := snapshot.Facts(store.Facts{
+		APIs: []store.API{
+			{ID: "a", AuditDurability: "eternal", OnAuditFailure: "allow"}, {ID: "b"},
+			{ID: "c", AuditDurability: store.AuditSyncDB, OnAuditFailure: store.AuditFailureDeny}, {ID: "d", AuditDurability: store.AuditSpool},
+		},
 		Routes: []store.Route{{API: "orders", ID: "list", Requirement: "anyone"}},
 		Grants: []store.Grant{{ID: "g-1", Effect: "ALLOW"}, {ID: "g-2", Effect: store.Allow}, {ID: "g-3"}},
 	})
@@ -84,7 +90,7 @@ func TestWhatHasNoMeaningIsAProblem(t *testing.T) {
 	for _, p := range invalid.Problems {
 		got = append(got, p.Fact+" "+p.Field)
 	}
-	if want := []string{"route/orders/list requirement", "grant/g-1 effect", "grant/g-3 effect"}; !reflect.DeepEqual(got, want) {
+	if want := []string{"api/a audit_durability", "api/a on_audit_failure", "route/orders/list requirement", "grant/g-1 effect", "grant/g-3 effect"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("problems of %q, want %q", got, want)
 	}
 }
