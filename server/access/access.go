@@ -6,6 +6,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/verdict-authz/verdict/server/call"
 	"github.com/verdict-authz/verdict/server/pdp"
 	"github.com/verdict-authz/verdict/server/request"
+	"github.com/verdict-authz/verdict/server/status"
 )
 
 // door is this door's name in decision records.
@@ -55,15 +57,38 @@ func New(d Decider, cfg Config) (*Server, error) {
 
 // Check answers one question.
 func (s *Server) Check(ctx context.Context, req *verdictv1.CheckRequest) (*verdictv1.CheckResponse, error) {
+	if req.GetIncludePermittedRoutes() && req.GetHttp() == nil {
+		return nil, status.Invalid(status.Violation{Field: fieldPermitted, Text: "only with http: a permission has no routes; ask ListPermissions"})
+	}
 	c := call.From(ctx)
 	q := question(req, "", c.PEP)
+	q.Permitted = req.GetIncludePermittedRoutes()
 	a := s.decider.Decide(ctx, &q)
 	c.Note(a.LogAttrs()...)
 	return s.response(&a), nil
 }
 
+const fieldPermitted = "include_permitted_routes"
+
+// checkBatch refuses questions that want the routes listed: each would cost an evaluation a route.
+func checkBatch(req *verdictv1.BatchCheckRequest) error {
+	var wrong []status.Violation
+	for i, check := range req.GetChecks() {
+		if check.GetIncludePermittedRoutes() {
+			wrong = append(wrong, status.Violation{Field: fmt.Sprintf("checks[%d].%s", i, fieldPermitted), Text: "not in a batch; ask Check"})
+		}
+	}
+	if len(wrong) > 0 {
+		return status.Invalid(wrong...)
+	}
+	return nil
+}
+
 // BatchCheck answers each question on one revision.
 func (s *Server) BatchCheck(ctx context.Context, req *verdictv1.BatchCheckRequest) (*verdictv1.BatchCheckResponse, error) {
+	if err := checkBatch(req); err != nil {
+		return nil, err
+	}
 	c := call.From(ctx)
 	qs := make([]pdp.Question, len(req.GetChecks()))
 	for i, check := range req.GetChecks() {

@@ -2,14 +2,20 @@ package access_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/server/access"
 	"github.com/verdict-authz/verdict/server/entra"
 	"github.com/verdict-authz/verdict/server/pdp"
 	"github.com/verdict-authz/verdict/server/policy"
+	"github.com/verdict-authz/verdict/server/status"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -117,6 +123,82 @@ func TestTheResponseTellsWhatTheAskerMayPassOn(t *testing.T) {
 				t.Errorf("principal %v", p)
 			}
 		})
+	}
+}
+
+func TestPermittedRoutesAreAskedForOneRequestAtATime(t *testing.T) {
+	http := &verdictv1.CheckRequest_Http{Http: &verdictv1.HttpRequest{Method: "GET"}}
+	permission := &verdictv1.CheckRequest_Permission{Permission: &verdictv1.PermissionRequest{Name: "p"}}
+	for name, tc := range map[string]struct {
+		ask  func(s *access.Server) error
+		want []string // fields; none: it is taken
+	}{
+		"a request": {ask: func(s *access.Server) error {
+			_, err := s.Check(t.Context(), &verdictv1.CheckRequest{Question: http, IncludePermittedRoutes: true})
+			return err
+		}},
+		"a permission has no routes": {func(s *access.Server) error {
+			_, err := s.Check(t.Context(), &verdictv1.CheckRequest{Question: permission, IncludePermittedRoutes: true})
+			return err
+		}, []string{"include_permitted_routes"}},
+		"a batch would cost too much": {func(s *access.Server) error {
+			_, err := s.BatchCheck(t.Context(), &verdictv1.BatchCheckRequest{Checks: []*verdictv1.CheckRequest{
+				{Question: http}, {Question: http, IncludePermittedRoutes: true}, {Question: permission, IncludePermittedRoutes: true},
+			}})
+			return err
+		}, []string{"checks[1].include_permitted_routes", "checks[2].include_permitted_routes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &decider{}
+			err := tc.ask(newDoor(t, d, access.Config{}))
+			var invalid *status.InvalidError
+			var fields []string
+			if errors.As(err, &invalid) {
+				for _, v := range invalid.Violations {
+					fields = append(fields, v.Field)
+				}
+			}
+			if (err == nil) != (tc.want == nil) || !slices.Equal(fields, tc.want) {
+				t.Errorf("%v, want %v", err, tc.want)
+			}
+			switch {
+			case tc.want != nil && len(d.asked) > 0:
+				t.Error("something was decided all the same")
+			case tc.want == nil && (len(d.asked) != 1 || !d.asked[0].Permitted):
+				t.Errorf("asked %+v", d.asked)
+			}
+		})
+	}
+}
+
+func TestPermittedRoutesAreToldAsAGatewayNeedsThem(t *testing.T) {
+	snap, err := policy.Compile(policy.Facts{Revision: 1, APIs: []policy.API{{ID: "a", Audiences: []string{"aud"}}}, Routes: []policy.Route{
+		{API: "a", ID: "open", Methods: []string{"GET", "HEAD"}, Template: "/x/{id}", Requirement: policy.RequirePublic},
+		{API: "a", ID: "talk", Methods: []string{"GET"}, Template: "/talk", Requirement: policy.RequirePublic, Upgrade: "websocket"},
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := snap.APIByID("a").Routes()
+	answer := pdp.Answer{Reason: policy.NoGrant, At: now, Permitted: &pdp.Permitted{Routes: all[:1], Refused: all[1:], Until: now.Add(20 * time.Second)}}
+	resp, err := newDoor(t, &decider{answer: answer}, access.Config{MaxTTL: time.Minute}).Check(t.Context(), &verdictv1.CheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &verdictv1.PermittedRoutes{
+		Permitted: []*verdictv1.PermittedRoute{{Id: "open", Methods: []string{"GET", "HEAD"}, Template: "/x/{id}"}},
+		Refused:   []*verdictv1.PermittedRoute{{Id: "talk", Methods: []string{"GET"}, Template: "/talk", Upgrade: "websocket"}},
+		Ttl:       durationpb.New(20 * time.Second),
+	}
+	if got := resp.GetPermittedRoutes(); !proto.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if resp.GetTtl() != nil {
+		t.Errorf("the answer itself holds for one question only, and has a ttl of %s", resp.GetTtl().AsDuration())
+	}
+	resp, err = newDoor(t, &decider{answer: answer}, access.Config{}).Check(t.Context(), &verdictv1.CheckRequest{})
+	if err != nil || resp.GetPermittedRoutes().GetTtl() != nil {
+		t.Errorf("kept for %v though the operator lets nothing be kept: %v", resp.GetPermittedRoutes().GetTtl(), err)
 	}
 }
 

@@ -43,10 +43,31 @@ func (s *Server) response(a *pdp.Answer) *verdictv1.CheckResponse {
 			resp.RequiredAuthContext = a.SignIn.AuthContext
 		}
 	}
-	if ttl := s.ttl(a); ttl > 0 {
+	if ttl := s.ttl(a.At, a.Until); ttl > 0 {
 		resp.Ttl = durationpb.New(ttl)
 	}
+	if a.Permitted != nil {
+		resp.PermittedRoutes = s.permitted(a)
+	}
 	return resp
+}
+
+// permitted translates the list of routes.
+func (s *Server) permitted(a *pdp.Answer) *verdictv1.PermittedRoutes {
+	list := &verdictv1.PermittedRoutes{Permitted: routes(a.Permitted.Routes), Refused: routes(a.Permitted.Refused)}
+	if ttl := s.ttl(a.At, a.Permitted.Until); ttl > 0 {
+		list.Ttl = durationpb.New(ttl)
+	}
+	return list
+}
+
+func routes(compiled []*policy.CompiledRoute) []*verdictv1.PermittedRoute {
+	list := make([]*verdictv1.PermittedRoute, len(compiled))
+	for i, r := range compiled {
+		f := r.Facts()
+		list[i] = &verdictv1.PermittedRoute{Id: f.ID, Methods: f.Methods, Template: f.Template, Upgrade: f.Upgrade}
+	}
+	return list
 }
 
 func (s *Server) refusal(a *pdp.Answer) status.Refusal {
@@ -60,13 +81,13 @@ func (s *Server) refusal(a *pdp.Answer) status.Refusal {
 	return r
 }
 
-// ttl is how long an answer may be kept: never beyond the token, the next instant at which a grant begins or ends, or
-// what the operator allows, and not at all when it holds for this one question only.
-func (s *Server) ttl(a *pdp.Answer) time.Duration {
-	if a.Until.IsZero() {
+// ttl is how long what was answered at an instant may be kept: never beyond the token, the next instant at which a grant
+// begins or ends, or what the operator allows, and not at all when it holds for this one question only.
+func (s *Server) ttl(at, until time.Time) time.Duration {
+	if until.IsZero() {
 		return 0
 	}
-	return max(0, min(s.maxTTL, a.Until.Sub(a.At)))
+	return max(0, min(s.maxTTL, until.Sub(at)))
 }
 
 func principal(t *entra.Token) *verdictv1.Principal {

@@ -13,7 +13,7 @@ import (
 
 // Call is one RPC under way. It belongs to one goroutine.
 type Call struct {
-	PEP   string      // identity of the enforcement point's client certificate; "" without one
+	PEP   string      // who asks: until it is admitted, the identity of its client certificate; "" without one
 	attrs []slog.Attr // of the log line, fixed names only
 }
 
@@ -43,15 +43,24 @@ func From(ctx context.Context) *Call {
 // identity names the verified client certificate of the connection: its first URI name (SPIFFE), else its first DNS name,
 // else its common name.
 func identity(ctx context.Context) string {
+	leaf := Certificate(ctx)
+	if leaf == nil {
+		return ""
+	}
+	return nameOf(leaf)
+}
+
+// Certificate is the verified client certificate of the connection of ctx; nil without one.
+func Certificate(ctx context.Context) *x509.Certificate {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return ""
+		return nil
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
-		return ""
+		return nil
 	}
-	return nameOf(info.State.VerifiedChains[0][0])
+	return info.State.VerifiedChains[0][0]
 }
 
 func nameOf(leaf *x509.Certificate) string {
