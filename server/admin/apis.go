@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/admin/page"
 	"github.com/verdict-authz/verdict/server/snapshot"
 	"github.com/verdict-authz/verdict/server/status"
 	"github.com/verdict-authz/verdict/store"
@@ -35,8 +36,8 @@ func (s *PolicyService) GetApi(ctx context.Context, req *verdictv1.GetApiRequest
 
 // ListApis lists apis by id.
 func (s *PolicyService) ListApis(ctx context.Context, req *verdictv1.ListApisRequest) (*verdictv1.ListApisResponse, error) {
-	list, size := listing{"apis"}, pageSize(req.GetPageSize())
-	after, err := list.after(req.GetPageToken(), 1)
+	list, size := page.List{"apis"}, page.Size(req.GetPageSize())
+	after, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -44,10 +45,10 @@ func (s *PolicyService) ListApis(ctx context.Context, req *verdictv1.ListApisReq
 	if err != nil {
 		return nil, err
 	}
-	apis, more := page(apis, size)
+	apis, more := page.Cut(apis, size)
 	resp := &verdictv1.ListApisResponse{Apis: protos(apis, apiProto)}
 	if more {
-		resp.NextPageToken = list.token(apis[size-1].ID)
+		resp.NextPageToken = list.Token(apis[size-1].ID)
 	}
 	return resp, nil
 }
@@ -110,7 +111,7 @@ func (s *PolicyService) deleteParts(ctx context.Context, req *verdictv1.DeleteAp
 	}
 	var lastRoute store.RouteKey
 	for {
-		routes, err := s.store.ListRoutes(ctx, req.GetId(), lastRoute, maxPage)
+		routes, err := s.store.ListRoutes(ctx, req.GetId(), lastRoute, page.Max)
 		if err != nil {
 			return err
 		}
@@ -121,13 +122,13 @@ func (s *PolicyService) deleteParts(ctx context.Context, req *verdictv1.DeleteAp
 			c.DeleteRoutes = append(c.DeleteRoutes, store.Delete[store.RouteKey]{Key: r.Key()})
 			lastRoute = r.Key()
 		}
-		if len(routes) < maxPage {
+		if len(routes) < page.Max {
 			break
 		}
 	}
 	lastGrant := ""
 	for {
-		grants, err := s.store.ListGrants(ctx, store.GrantFilter{API: req.GetId()}, lastGrant, maxPage)
+		grants, err := s.store.ListGrants(ctx, store.GrantFilter{API: req.GetId()}, lastGrant, page.Max)
 		if err != nil {
 			return err
 		}
@@ -138,7 +139,7 @@ func (s *PolicyService) deleteParts(ctx context.Context, req *verdictv1.DeleteAp
 			c.DeleteGrants = append(c.DeleteGrants, store.Delete[string]{Key: g.ID})
 			lastGrant = g.ID
 		}
-		if len(grants) < maxPage {
+		if len(grants) < page.Max {
 			return nil
 		}
 	}

@@ -37,6 +37,7 @@ func apiProto(a store.API) *verdictv1.Api {
 		}),
 		AllowedClients: a.AllowedClients, AllowAppsWithoutRoles: a.AllowAppsWithoutRoles, RequireSniMatch: a.RequireSNIMatch,
 		DenyGuests: a.DenyGuests, StrictRevocation: a.StrictRevocation,
+		AuditDurability: durabilities[a.AuditDurability], OnAuditFailure: auditFailures[a.OnAuditFailure],
 		Etag: etag(a.Revision),
 	}
 }
@@ -55,7 +56,35 @@ func apiFact(a *verdictv1.Api) store.API {
 		}),
 		AllowedClients: a.GetAllowedClients(), AllowAppsWithoutRoles: a.GetAllowAppsWithoutRoles(), RequireSNIMatch: a.GetRequireSniMatch(),
 		DenyGuests: a.GetDenyGuests(), StrictRevocation: a.GetStrictRevocation(),
+		AuditDurability: wordOf(durabilities, a.GetAuditDurability()), OnAuditFailure: wordOf(auditFailures, a.GetOnAuditFailure()),
 	}.Canonical()
+}
+
+var durabilities = map[store.AuditDurability]verdictv1.AuditDurability{
+	"":                verdictv1.AuditDurability_AUDIT_DURABILITY_UNSPECIFIED,
+	store.AuditSpool:  verdictv1.AuditDurability_AUDIT_DURABILITY_SPOOL,
+	store.AuditStrict: verdictv1.AuditDurability_AUDIT_DURABILITY_STRICT,
+	store.AuditSyncDB: verdictv1.AuditDurability_AUDIT_DURABILITY_SYNC_DB,
+}
+
+var auditFailures = map[store.OnAuditFailure]verdictv1.OnAuditFailure{
+	"":                      verdictv1.OnAuditFailure_ON_AUDIT_FAILURE_UNSPECIFIED,
+	store.AuditFailureDeny:  verdictv1.OnAuditFailure_ON_AUDIT_FAILURE_DENY,
+	store.AuditFailureCount: verdictv1.OnAuditFailure_ON_AUDIT_FAILURE_COUNT,
+}
+
+// wordOf is the word that stores keep for a value of an enum. For a value that has none it is a text that no store takes,
+// and never the default, which may be weaker than what was meant.
+func wordOf[W ~string, E interface {
+	comparable
+	String() string
+}](words map[W]E, value E) W {
+	for word, known := range words {
+		if known == value {
+			return word
+		}
+	}
+	return W("unknown " + value.String())
 }
 
 func routeProto(r store.Route) *verdictv1.Route {

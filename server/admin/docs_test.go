@@ -2,6 +2,8 @@ package admin_test
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"os"
 	"regexp"
 	"strings"
@@ -15,8 +17,22 @@ import (
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/server/admin"
+	"github.com/verdict-authz/verdict/server/admin/review"
+	"github.com/verdict-authz/verdict/server/admin/trail"
 	"github.com/verdict-authz/verdict/server/status"
 )
+
+// firstMessage is a stream whose caller goes away with the first message.
+type firstMessage struct {
+	grpc.ServerStream
+	ctx context.Context
+	dec func(any) error
+	got func()
+}
+
+func (f *firstMessage) Context() context.Context { return f.ctx }
+func (f *firstMessage) RecvMsg(m any) error      { return f.dec(m) }
+func (f *firstMessage) SendMsg(any) error        { f.got(); return nil }
 
 var grpcurlLine = regexp.MustCompile(`^grpcurl -plaintext -d '([^']*)' 127\.0\.0\.1:7301 verdict\.v1\.(\w+)/(\w+)$`)
 
@@ -27,7 +43,11 @@ func TestTheGuideWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openStore(t)
-	decisions, err := admin.NewAuditService(s)
+	reviewer, err := review.New(s, s, s, review.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := trail.New(s, noSnapshots{}, reviewer, nil, trail.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,16 +69,26 @@ func TestTheGuideWorks(t *testing.T) {
 		"DirectoryService":  {newDirectory(t, 1, admin.DirectoryConfig{}).DirectoryService, verdictv1.DirectoryService_ServiceDesc},
 		"SystemService":     {system, verdictv1.SystemService_ServiceDesc},
 	}
-	unseen := map[string]grpc.MethodDesc{}
+	methods := map[string]func(impl any, ctx context.Context, dec func(any) error) error{}
 	for name, svc := range services {
 		for _, m := range svc.desc.Methods {
-			unseen[name+"/"+m.MethodName] = m
+			methods[name+"/"+m.MethodName] = func(impl any, ctx context.Context, dec func(any) error) error {
+				_, err := m.Handler(impl, ctx, dec, nil)
+				return err
+			}
+		}
+		for _, m := range svc.desc.Streams {
+			methods[name+"/"+m.StreamName] = func(impl any, ctx context.Context, dec func(any) error) error {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				if err := m.Handler(impl, &firstMessage{ctx: ctx, dec: dec, got: cancel}); !errors.Is(err, context.Canceled) {
+					return err
+				}
+				return nil
+			}
 		}
 	}
-	methods := map[string]grpc.MethodDesc{}
-	for name, m := range unseen {
-		methods[name] = m
-	}
+	unseen := maps.Clone(methods)
 	var last error
 	lines := strings.Split(string(text), "\n")
 	for i, line := range lines {
@@ -74,9 +104,9 @@ func TestTheGuideWorks(t *testing.T) {
 			}
 			delete(unseen, name)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			_, last = m.Handler(services[part[2]].impl, ctx, func(req any) error {
+			last = m(services[part[2]].impl, ctx, func(req any) error {
 				return protojson.Unmarshal([]byte(part[1]), req.(proto.Message))
-			}, nil)
+			})
 			cancel()
 			if last != nil && !strings.Contains(strings.Join(lines[i:min(i+5, len(lines))], "\n"), "ERROR:") {
 				t.Errorf("line %d: %s: %v", i+1, name, last)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/admin/page"
 	"github.com/verdict-authz/verdict/server/snapshot"
 	"github.com/verdict-authz/verdict/server/status"
 	"github.com/verdict-authz/verdict/store"
@@ -54,8 +55,8 @@ func (s *PolicyService) GetGrant(ctx context.Context, req *verdictv1.GetGrantReq
 
 // ListGrants lists grants by id, optionally of one api or subject.
 func (s *PolicyService) ListGrants(ctx context.Context, req *verdictv1.ListGrantsRequest) (*verdictv1.ListGrantsResponse, error) {
-	list, size := listing{"grants", req.GetApi(), req.GetSubject()}, pageSize(req.GetPageSize())
-	after, err := list.after(req.GetPageToken(), 1)
+	list, size := page.List{"grants", req.GetApi(), req.GetSubject()}, page.Size(req.GetPageSize())
+	after, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +64,10 @@ func (s *PolicyService) ListGrants(ctx context.Context, req *verdictv1.ListGrant
 	if err != nil {
 		return nil, err
 	}
-	grants, more := page(grants, size)
+	grants, more := page.Cut(grants, size)
 	resp := &verdictv1.ListGrantsResponse{Grants: protos(grants, grantProto)}
 	if more {
-		resp.NextPageToken = list.token(grants[size-1].ID)
+		resp.NextPageToken = list.Token(grants[size-1].ID)
 	}
 	return resp, nil
 }

@@ -37,6 +37,8 @@ var (
 		"require_sni_match":        copies(func(a *store.API) *bool { return &a.RequireSNIMatch }),
 		"deny_guests":              copies(func(a *store.API) *bool { return &a.DenyGuests }),
 		"strict_revocation":        copies(func(a *store.API) *bool { return &a.StrictRevocation }),
+		"audit_durability":         copies(func(a *store.API) *store.AuditDurability { return &a.AuditDurability }),
+		"on_audit_failure":         copies(func(a *store.API) *store.OnAuditFailure { return &a.OnAuditFailure }),
 	}
 	routeFields = map[string]field[store.Route]{
 		"methods":             copies(func(r *store.Route) *[]string { return &r.Methods }),

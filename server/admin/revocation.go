@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/admin/page"
 	"github.com/verdict-authz/verdict/server/status"
 	"github.com/verdict-authz/verdict/store"
 )
@@ -68,22 +69,22 @@ func (s *RevocationService) CreateRevocation(ctx context.Context, req *verdictv1
 // ListRevocations lists revocations that are in force, newest first.
 func (s *RevocationService) ListRevocations(ctx context.Context, req *verdictv1.ListRevocationsRequest) (*verdictv1.ListRevocationsResponse, error) {
 	f := store.RevocationFilter{TenantID: req.GetTenantId(), Kind: revocationKinds[req.GetKind()], Value: req.GetValue()}
-	list, size := listing{"revocations", f.TenantID, string(f.Kind), f.Value}, pageSize(req.GetPageSize())
-	before, err := list.after(req.GetPageToken(), 1)
+	list, size := page.List{"revocations", f.TenantID, string(f.Kind), f.Value}, page.Size(req.GetPageSize())
+	before, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
 	if before[0] != "" && store.CheckRevocationID(before[0]) != nil {
-		return nil, errPageToken()
+		return nil, page.BadToken()
 	}
 	rs, err := s.store.ListRevocations(ctx, f, before[0], size+1)
 	if err != nil {
 		return nil, err
 	}
-	rs, more := page(rs, size)
+	rs, more := page.Cut(rs, size)
 	resp := &verdictv1.ListRevocationsResponse{Revocations: protos(rs, revocationProto)}
 	if more {
-		resp.NextPageToken = list.token(rs[size-1].ID)
+		resp.NextPageToken = list.Token(rs[size-1].ID)
 	}
 	return resp, nil
 }

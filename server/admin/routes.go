@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/admin/page"
 	"github.com/verdict-authz/verdict/server/snapshot"
 	"github.com/verdict-authz/verdict/server/status"
 	"github.com/verdict-authz/verdict/store"
@@ -53,8 +54,8 @@ func (s *PolicyService) GetRoute(ctx context.Context, req *verdictv1.GetRouteReq
 
 // ListRoutes lists the routes of an api, or of all, by api and id.
 func (s *PolicyService) ListRoutes(ctx context.Context, req *verdictv1.ListRoutesRequest) (*verdictv1.ListRoutesResponse, error) {
-	list, size := listing{"routes", req.GetApi()}, pageSize(req.GetPageSize())
-	after, err := list.after(req.GetPageToken(), 2)
+	list, size := page.List{"routes", req.GetApi()}, page.Size(req.GetPageSize())
+	after, err := list.After(req.GetPageToken(), 2)
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +63,11 @@ func (s *PolicyService) ListRoutes(ctx context.Context, req *verdictv1.ListRoute
 	if err != nil {
 		return nil, err
 	}
-	routes, more := page(routes, size)
+	routes, more := page.Cut(routes, size)
 	resp := &verdictv1.ListRoutesResponse{Routes: protos(routes, routeProto)}
 	if more {
 		last := routes[size-1]
-		resp.NextPageToken = list.token(last.API, last.ID)
+		resp.NextPageToken = list.Token(last.API, last.ID)
 	}
 	return resp, nil
 }
