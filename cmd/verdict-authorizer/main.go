@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"google.golang.org/grpc"
+
+	"github.com/verdict-authz/verdict/cmd/verdict-authorizer/lambda"
+	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/proto/verdictclient"
+	"github.com/verdict-authz/verdict/proto/verdictclient/stsidentity"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Environ(), slog.New(slog.NewJSONHandler(os.Stderr, nil))); err != nil {
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. A wrong setting is told to Lambda, all of them at once, and to the log.
+func run(ctx context.Context, env []string, log *slog.Logger) error {
+	vars := variables(env)
+	runtime, err := lambda.New(vars["AWS_LAMBDA_RUNTIME_API"])
+	if err != nil {
+		log.Error("cannot start", slog.String("error", err.Error()))
+		return err
+	}
+	a, client, err := start(vars, log)
+	if err != nil {
+		log.Error("cannot start", slog.String("error", err.Error()))
+		return errors.Join(err, runtime.FailInit(ctx, &lambda.Failure{Type: "Settings", Text: err.Error()}))
+	}
+	defer func() { _ = client.Close() }()
+	if err := runtime.Serve(ctx, a); err != nil {
+		log.Error("stopped", slog.String("error", err.Error()))
+		return err
+	}
+	return nil
+}
+
+// start reads the settings and begins to connect to verdict, without waiting for it.
+func start(vars map[string]string, log *slog.Logger) (*authorizer, *verdictclient.Client, error) {
+	cfg, err := readConfig(vars)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cfg.stsAudience != "" {
+		identity, err := stsidentity.New(stsidentity.Config{Audience: cfg.stsAudience})
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.client.Credentials = identity
+	}
+	client, err := verdictclient.Dial(cfg.client)
+	if err != nil {
+		return nil, nil, err
+	}
+	client.Connect()
+	return newAuthorizer(asker{client}, cfg, log), client, nil
+}
+
+// asker is a client as a checker.
+type asker struct{ *verdictclient.Client }
+
+// answerLimit is the most that is read of an answer: that of an api of 10,000 routes, listed, is a tenth of it.
+const answerLimit = 16 << 20
+
+func (a asker) Check(ctx context.Context, req *verdictv1.CheckRequest) (*verdictv1.CheckResponse, error) {
+	return a.Client.Check(ctx, req, grpc.MaxCallRecvMsgSize(answerLimit))
+}
