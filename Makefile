@@ -21,7 +21,7 @@ step    = .ci/step
 packages_with = grep -rlE --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u
 
 .PHONY: help tools build unit test race check format vet lint proto proto-check envoy-check fuzz bench \
-	test-postgres test-envoy chaos-audit run demo clean
+	test-postgres test-envoy chaos-audit bench-audit run demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +37,7 @@ unit: ## the tests without the race detector, for a quick answer (PKG=./server/p
 
 test: ## everything that CI wants: the tools that it needs, then check
 	@$(step) tools .ci/tools.sh envoy postgres buf protoc-gen-go protoc-gen-go-grpc golangci-lint
-	@$(step) tools .ci/tools.sh --if-possible samba oidc-provider
+	@$(step) tools .ci/tools.sh --if-possible samba oidc-provider moto
 	@$(MAKE) check
 
 check: ## what CI runs once the tools are there: format, vet, contract, lint, Envoy's configuration, all tests with -race
@@ -86,8 +86,13 @@ test-envoy: ## the tests that use a real Envoy; its absence is a failure
 	@.ci/tools.sh envoy
 	@$(servers) && VERDICT_TEST_REQUIRE=envoy go test $$($(call packages_with,verdict/deploy/envoy/envoytest"|VERDICT_TEST_ENVOY))
 
-chaos-audit: ## kill verdict KILLS times (50), and Postgres a quarter as often, under load: no record may be lost
+bench-audit: ## what a decision record costs: into Postgres beside a bare COPY, and into the spool
 	@.ci/tools.sh postgres
+	@$(servers) && .ci/bench-audit
+
+chaos-audit: ## kill verdict KILLS times (50), Postgres a quarter as often, and cut COPY at 20 times as many bytes: no record may be lost
+	@.ci/tools.sh postgres
+	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./store/postgres -count=1 -timeout 60m -v -run '^TestABatchCutAnywhereIsKeptOnce$$' -args -cuts=$$((20 * $(KILLS)))
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledPostgresLosesNoRecord$$' -args -kills=$(KILLS)
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledVerdictLosesNoRecord$$' -args -kills=$(KILLS) \
 		| { tee /dev/stderr | grep '^kills=' || { echo 'chaos-audit: no result' >&2; exit 1; }; }

@@ -44,6 +44,7 @@ func newGRPC(creds credentials.TransportCredentials, maxRequest int, in *interce
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(in.unary),
+		grpc.StreamInterceptor(in.stream),
 	)
 	healthv1.RegisterHealthServer(s, h)
 	reflection.Register(s)

@@ -93,6 +93,9 @@ func secured(l Listen, protocols ...string) (*tls.Config, error) {
 			return nil, fmt.Errorf("client CA %s: no certificate in it", l.ClientCA)
 		}
 		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+		if l.ClientOptional {
+			cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 	}
 	return cfg, nil
 }

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/audit/privacy"
 	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/pep"
+	"github.com/verdict-authz/verdict/server/secret"
 )
 
 // Options is everything a Server can be told. Durations of zero mean their default.
@@ -18,14 +21,18 @@ type Options struct {
 	Version string
 
 	Decision          Listen
-	Admin             Listen // loopback or a Unix socket only
-	HTTP              Listen // health and metrics; without an address they are not served
-	InsecurePlaintext bool   // serve decisions, health and metrics without TLS beyond loopback
+	Admin             Listen     // loopback or a Unix socket only
+	HTTP              Listen     // health and metrics; without an address they are not served
+	PEP               pep.Config // who may ask for decisions; zero: who reaches the listener
+	InsecurePlaintext bool       // serve decisions, health and metrics without TLS beyond loopback
 
 	Entra            entra.Config
 	Groups           Groups
 	Audit            audit.Config
 	Spool            Spool
+	Privacy          privacy.Config // what records say of people; zero: their ids, and the networks they call from
+	Seal             Seal
+	Secrets          *secret.Set   // read again while the server runs; nil: there are none
 	PolicyPoll       time.Duration // 0 means 1s
 	MaxPolicyAge     time.Duration // 0 means 1h
 	RevocationMaxAge time.Duration // apis with strict_revocation deny when revocations were not heard of for longer; 0 means 30s
@@ -48,6 +55,8 @@ type Listen struct {
 	CertFile string // PEM certificate chain; "": plaintext
 	KeyFile  string // PEM private key
 	ClientCA string // PEM certificates that sign client certificates; "": none are asked for
+	// ClientOptional lets callers in without a certificate; one that they have is verified all the same.
+	ClientOptional bool
 }
 
 const unixPrefix = "unix:"
@@ -94,6 +103,9 @@ func (o *Options) Validate() error {
 	err := errors.Join(o.Groups.Validate(), o.Decision.validate("decision"), o.encrypted("decision", o.Decision), o.Admin.validate("admin"))
 	if o.HTTP != (Listen{}) { // files without an address are half a setting
 		err = errors.Join(err, o.HTTP.validate("http"), o.encrypted("http", o.HTTP))
+	}
+	if len(o.PEP.Allow) > 0 && o.Decision.ClientCA == "" {
+		err = errors.Join(err, errors.New("--pep-allow: it names client certificates; give --decision-tls-client-ca, or nobody could ask"))
 	}
 	if !o.Admin.local() {
 		err = errors.Join(err, fmt.Errorf("--admin-listen: %q is reachable from other machines; callers of the admin API are not authenticated yet, so it must be a loopback address or unix:/path",

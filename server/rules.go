@@ -23,6 +23,14 @@ func newRules() (*rules, error) {
 	return &rules{v}, nil
 }
 
+// checkAny checks what a call was given, which is a message of somebody's.
+func (r *rules) checkAny(v any) error {
+	if m, ok := v.(proto.Message); ok {
+		return r.check(m)
+	}
+	return nil
+}
+
 // check returns a status.InvalidError that names every field at fault.
 func (r *rules) check(m proto.Message) error {
 	if m.ProtoReflect().Descriptor().ParentFile().Package() != verdictv1.File_verdict_v1_decision_proto.Package() {

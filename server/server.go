@@ -17,13 +17,18 @@ import (
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/server/access"
 	"github.com/verdict-authz/verdict/server/admin"
+	"github.com/verdict-authz/verdict/server/admin/trail"
 	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/audit/keep"
+	"github.com/verdict-authz/verdict/server/audit/privacy"
+	"github.com/verdict-authz/verdict/server/audit/seal"
 	"github.com/verdict-authz/verdict/server/condition"
 	"github.com/verdict-authz/verdict/server/directory"
 	"github.com/verdict-authz/verdict/server/directory/mirror"
 	"github.com/verdict-authz/verdict/server/entra"
 	"github.com/verdict-authz/verdict/server/extauthz"
 	"github.com/verdict-authz/verdict/server/pdp"
+	"github.com/verdict-authz/verdict/server/pep"
 	"github.com/verdict-authz/verdict/server/revocation"
 	"github.com/verdict-authz/verdict/server/snapshot"
 	"github.com/verdict-authz/verdict/server/trust"
@@ -40,8 +45,16 @@ type Server struct {
 	trust    *trust.Feed
 	feed     *revocation.Feed
 	groups   *directory.Resolver
+	gate     *pep.Gate
 	syncer   *mirror.Syncer // nil: groups are not copied
 	recorder *audit.Recorder
+	redactor *privacy.Redactor // between the decisions and the recorder
+	ahead    *keep.Ahead
+	sealer   *seal.Sealer // nil: nothing is sealed
+	trail    *trail.Service
+	draining context.Context // ends when calls are to end: streams would last
+	endCalls context.CancelFunc
+	jobs     []func(context.Context) error // run beside the listeners until they have stopped
 	health   *health.Server
 	drain    time.Duration
 
@@ -68,6 +81,7 @@ func New(ctx context.Context, st store.Store, o Options) (*Server, error) {
 		o.DrainTimeout = 10 * time.Second
 	}
 	s := &Server{log: o.Log, store: st, health: health.NewServer(), drain: o.DrainTimeout}
+	s.draining, s.endCalls = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.wire(ctx, o); err != nil {
 		return nil, errors.Join(err, s.abandon())
 	}
@@ -102,11 +116,14 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if s.recorder, err = newRecorder(s.store, o); err != nil {
 		return err
 	}
+	if err = s.wireEvidence(o); err != nil {
+		return err
+	}
 	measured, err := s.wireWeb(ctx, o)
 	if err != nil {
 		return err
 	}
-	decider, err := pdp.New(s.follower, s.verifier, s.feed, s.recorder, o.Log, pdp.Config{Observer: measured, Authorities: authorities, Groups: s.groups})
+	decider, err := pdp.New(s.follower, s.verifier, s.feed, s.redactor, o.Log, pdp.Config{Anonymous: !o.Privacy.Key.IsZero(), Observer: measured, Authorities: authorities, Groups: s.groups})
 	if err != nil {
 		return err
 	}
@@ -114,8 +131,11 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	around := &interceptor{log: o.Log, rules: known}
-	if err := s.wireDecision(decider, around, o); err != nil {
+	around := &interceptor{log: o.Log, rules: known, draining: s.draining}
+	if s.gate, err = pep.New(o.PEP, o.Log); err != nil {
+		return err
+	}
+	if err := s.wireDecision(decider, &interceptor{log: o.Log, rules: known, gate: s.gate, draining: s.draining}, o); err != nil {
 		return err
 	}
 	return s.wireAdmin(around, o)
@@ -156,10 +176,6 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 	if err != nil {
 		return err
 	}
-	audits, err := admin.NewAuditService(s.store)
-	if err != nil {
-		return err
-	}
 	revocations, err := admin.NewRevocationService(s.store, s.feed, admin.RevocationConfig{})
 	if err != nil {
 		return err
@@ -178,7 +194,7 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 	}
 	s.admin = newGRPC(creds, maxAdminRequest, around, s.health)
 	verdictv1.RegisterPolicyServiceServer(s.admin, policies)
-	verdictv1.RegisterAuditServiceServer(s.admin, audits)
+	verdictv1.RegisterAuditServiceServer(s.admin, s.trail)
 	verdictv1.RegisterDirectoryServiceServer(s.admin, directories)
 	verdictv1.RegisterRevocationServiceServer(s.admin, revocations)
 	verdictv1.RegisterSystemServiceServer(s.admin, system)
@@ -187,6 +203,7 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 
 // abandon closes what wire had opened when it failed.
 func (s *Server) abandon() error {
+	s.endCalls()
 	var err error
 	for _, l := range []net.Listener{s.decisionLis, s.adminLis, s.webLis} {
 		if l != nil {
@@ -216,8 +233,12 @@ func (s *Server) Run(ctx context.Context) error {
 	background.Go(func() error { return ended(s.follower.Run(workCtx)) })
 	background.Go(func() error { return ended(s.feed.Run(workCtx)) })
 	background.Go(func() error { return s.firstKeys(workCtx) })
+	background.Go(func() error { _ = s.gate.Refresh(workCtx); return nil }) // the gate has logged what failed, and asks again
 	background.Go(func() error { return ended(s.verifier.Run(workCtx)) })
 	background.Go(func() error { return ended(s.trust.Run(workCtx)) })
+	for _, job := range s.jobs {
+		background.Go(func() error { return ended(job(workCtx)) })
+	}
 	if s.syncer != nil {
 		background.Go(func() error { return ended(s.syncer.Run(workCtx)) })
 	}
@@ -242,6 +263,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "stopping")
 	s.stopping.Store(true)
 	s.health.Shutdown()
+	s.endCalls()
 	s.drainCalls()
 	err := serving.Wait()
 	stopWork()

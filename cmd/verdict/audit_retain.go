@@ -38,15 +38,14 @@ func (c *auditRetainCmd) Run(s *surroundings) error {
 	if c.DryRun && c.Archive == "" {
 		r.NoArchive = true // nothing goes
 	}
-	url, err := c.url()
-	err = errors.Join(err, r.Validate())
+	err := r.Validate()
 	if c.KeepUse < 1 {
 		err = errors.Join(err, errors.New("--keep-use-days: at least one"))
 	}
 	if err != nil {
 		return usage(err)
 	}
-	st, err := openChecked(s, url)
+	st, err := c.open(s)
 	if err != nil {
 		return err
 	}

@@ -10,18 +10,29 @@ import (
 
 	"github.com/verdict-authz/verdict/server"
 	"github.com/verdict-authz/verdict/server/audit"
-	"github.com/verdict-authz/verdict/server/audit/spool"
 	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/pep"
+	"github.com/verdict-authz/verdict/server/secret"
 )
 
 // storeFlags name the store.
 type storeFlags struct {
 	Store     string `help:"Where policy and decision records live: postgres://user@host/db or sqlite:PATH (one node only)." placeholder:"URL"`
 	StoreFile string `help:"File that holds the --store URL, for one with a password." placeholder:"FILE"`
+
+	StorePassword secret.Ref `help:"Secret that is the password of the store's user, when the URL has none; a new one is taken up without a restart. docs/secrets.md." placeholder:"REF"`
 }
 
 // url is the store's URL, from the flag or the file.
 func (f *storeFlags) url() (string, error) {
+	url, err := f.given()
+	if err == nil && !f.StorePassword.IsZero() && !isPostgres(url) {
+		err = errors.New("--store-password: only PostgreSQL has one")
+	}
+	return url, err
+}
+
+func (f *storeFlags) given() (string, error) {
 	switch {
 	case f.Store != "" && f.StoreFile != "":
 		return "", errors.New("--store, --store-file: give one of them")
@@ -51,7 +62,8 @@ type tuning struct {
 	OnAuditFailure   string        `default:"deny" enum:"deny,count" help:"When a decision cannot be recorded: deny it, or count the loss and go on."`
 	Spool            string        `help:"Folder on a local disk where decision records are kept before the answer leaves, this process's alone. Without one they wait in memory; dev takes spool under --data." placeholder:"DIR"`
 	SpoolSize        string        `default:"2GiB" help:"Most that the spool may take while the store is away: a number of KiB, MiB or GiB."`
-	AuditDurability  string        `default:"spool" enum:"spool,strict" help:"What an answer says of its record in the spool: it survives a crash of the process (spool), or a loss of power too (strict: every answer waits for an fsync)."`
+	AuditDurability  string        `default:"spool" enum:"spool,strict,sync-db" help:"What an answer says of its record: it is in the spool and survives a crash of the process (spool), or a loss of power too (strict: answers wait for an fsync), or it is committed in the store (sync-db). An api may ask for another."`
+	AuditFloodLimit  int           `default:"100" help:"Decisions a second that are recorded one by one of each kind that anyone can cause without a token, such as malformed requests; those above are counted in one record."`
 	AuditQueue       int           `default:"65536" help:"Decision records held in memory while the store is away, without --spool."`
 	AuditBatch       int           `default:"512" help:"Decision records written at once."`
 	AuditWait        time.Duration `default:"100ms" help:"Longest a decision record waits for its batch."`
@@ -77,11 +89,14 @@ func (t *tuning) validate() (err error) {
 	if t.AuditQueue < 1 || t.AuditBatch < 1 || t.AuditBatch > t.AuditQueue {
 		err = errors.Join(err, errors.New("--audit-queue, --audit-batch: both at least 1, and the queue no smaller than a batch"))
 	}
+	if t.AuditFloodLimit < 1 {
+		err = errors.Join(err, errors.New("--audit-flood-limit: at least 1"))
+	}
 	if _, bad := parseSize(t.SpoolSize); bad != nil {
 		err = errors.Join(err, fmt.Errorf("--spool-size: %w", bad))
 	}
-	if t.Spool == "" && (t.AuditDurability != defaultDurability || t.SpoolSize != defaultSpoolSize) {
-		err = errors.Join(err, errors.New("--audit-durability, --spool-size: they are about the spool; give --spool too"))
+	if t.Spool == "" && (t.AuditDurability == "strict" || t.SpoolSize != defaultSpoolSize) {
+		err = errors.Join(err, errors.New("--audit-durability strict, --spool-size: they are about the spool; give --spool too"))
 	}
 	if t.AuditWait <= 0 || t.ShutdownTimeout <= 0 {
 		err = errors.Join(err, errors.New("--audit-wait, --shutdown-timeout: must be longer than 0s"))
@@ -98,8 +113,11 @@ func (t *tuning) apply(o *server.Options) {
 		o.Audit.OnFailure = audit.Count
 	}
 	o.Spool.Dir = t.Spool
-	o.Spool.MaxBytes, _ = parseSize(t.SpoolSize)               // validate has said what is wrong
-	o.Audit.Durability, _ = spool.ParseMode(t.AuditDurability) // kong lets no other word through
+	o.Spool.MaxBytes, _ = parseSize(t.SpoolSize) // validate has said what is wrong
+	o.Audit.FloodLimit = t.AuditFloodLimit
+	if t.Spool != "" || t.AuditDurability == "sync-db" { // without a spool records wait in memory
+		o.Audit.Durability, _ = audit.ParseDurability(t.AuditDurability) // kong lets no other word through
+	}
 }
 
 // issuerFlags name who issues the tokens. Serve and doctor share them, so that what doctor examines is what serve does.
@@ -155,6 +173,7 @@ type serveCmd struct {
 	issuerFlags
 	keyFlags
 	groupFlags
+	evidenceFlags
 
 	DecisionListen      string `default:"127.0.0.1:7300" help:"Where proxies and functions ask: host:port or unix:/path."`
 	DecisionTLSCert     string `name:"decision-tls-cert" help:"PEM certificate chain of the decision listener." placeholder:"FILE"`
@@ -170,6 +189,11 @@ type serveCmd struct {
 	HTTPTLSClientCA     string `name:"http-tls-client-ca" help:"PEM certificates that sign those of scrapers and probes; they then need one." placeholder:"FILE"`
 	InsecurePlaintext   bool   `help:"Serve decisions, health and metrics without TLS beyond loopback, because something in front encrypts."`
 
+	PEPAllow       []string `name:"pep-allow" help:"Name of a client certificate that may ask for decisions: a DNS name, or a SPIFFE id of which a segment may be *; repeat. docs/pep.md." placeholder:"NAME"`
+	PEPSTSIssuer   []string `name:"pep-sts-issuer" help:"Issuer of an AWS account whose roles may ask with a token of STS; repeat." placeholder:"URL"`
+	PEPSTSAudience string   `name:"pep-sts-audience" help:"What such tokens must be for." placeholder:"TEXT"`
+	PEPSTSRole     []string `name:"pep-sts-role" help:"ARN of a role that may ask; repeat." placeholder:"ARN"`
+
 	VerboseErrors bool `help:"Tell callers exactly which check their token failed; for development."`
 }
 
@@ -177,9 +201,10 @@ type serveCmd struct {
 func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 	o := server.Options{
 		Version:           version(),
-		Decision:          server.Listen{Address: c.DecisionListen, CertFile: c.DecisionTLSCert, KeyFile: c.DecisionTLSKey, ClientCA: c.DecisionTLSClientCA},
+		Decision:          server.Listen{Address: c.DecisionListen, CertFile: c.DecisionTLSCert, KeyFile: c.DecisionTLSKey, ClientCA: c.DecisionTLSClientCA, ClientOptional: len(c.PEPSTSRole) > 0},
 		Admin:             server.Listen{Address: c.AdminListen, CertFile: c.AdminTLSCert, KeyFile: c.AdminTLSKey, ClientCA: c.AdminTLSClientCA},
 		HTTP:              server.Listen{Address: c.HTTPListen, CertFile: c.HTTPTLSCert, KeyFile: c.HTTPTLSKey, ClientCA: c.HTTPTLSClientCA},
+		PEP:               pep.Config{Allow: c.PEPAllow, STS: pep.STS{Issuers: c.PEPSTSIssuer, Audience: c.PEPSTSAudience, Roles: c.PEPSTSRole}},
 		InsecurePlaintext: c.InsecurePlaintext,
 		Verbose:           c.VerboseErrors,
 		Log:               log,
@@ -187,5 +212,13 @@ func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 	c.tuning.apply(&o)
 	c.groupFlags.apply(&o)
 	err := c.keyFlags.apply(&o, &c.issuerFlags)
-	return o, errors.Join(err, c.tuning.validate(), o.Validate())
+	_, pepErr := pep.New(o.PEP, log) // fetches nothing yet
+	return o, errors.Join(err, pepErr, c.tuning.validate(), c.evidenceFlags.validate(), c.groupFlags.validate(), o.Validate())
+}
+
+// refs are the secrets that are asked for, by flag.
+func (c *serveCmd) refs() map[string]secret.Ref {
+	refs := c.evidenceFlags.refs()
+	refs[storePasswordFlag], refs[graphSecretFlag] = c.StorePassword, c.GraphSecret
+	return refs
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"time"
 
 	"github.com/verdict-authz/verdict/server"
@@ -8,6 +9,7 @@ import (
 	"github.com/verdict-authz/verdict/server/directory/azure"
 	"github.com/verdict-authz/verdict/server/directory/graph"
 	"github.com/verdict-authz/verdict/server/directory/ldap"
+	"github.com/verdict-authz/verdict/server/secret"
 )
 
 // groupFlags say where the groups of callers come from. docs/groups.md tells which is for whom.
@@ -15,15 +17,16 @@ type groupFlags struct {
 	Groups             string        `default:"token" enum:"token,graph,mirror,ldap" help:"Who tells a caller's groups: token (and Graph, if there is a credential, when they do not fit in it), graph, mirror (a copy kept in the store) or ldap."`
 	GroupsMaxStaleness time.Duration `default:"15m" help:"Greatest age of what a directory says; older is answered with 503 GROUPS_UNRESOLVED."`
 
-	GraphCredential              string `enum:",workload-identity,managed-identity,certificate,secret" default:"" help:"How to sign in to Microsoft Graph: workload-identity, managed-identity, certificate or secret; none: Graph is not asked."`
-	GraphCloud                   string `default:"global" enum:"global,usgov,china" help:"Cloud of Microsoft Graph: global, usgov or china."`
-	GraphTenant                  string `help:"Home tenant of the application that asks Graph; none: the first --tenant." placeholder:"GUID"`
-	GraphClientID                string `name:"graph-client-id" help:"Client id of the application that asks Graph, or of a user-assigned managed identity." placeholder:"GUID"`
-	GraphCertificateFile         string `help:"PEM or PKCS #12 with certificate and private key." placeholder:"FILE"`
-	GraphCertificatePasswordFile string `help:"Password of the certificate's private key." placeholder:"FILE"`
-	GraphSecretFile              string `help:"Client secret." placeholder:"FILE"`
-	GraphTokenFile               string `help:"Token of a workload identity; none: $AZURE_FEDERATED_TOKEN_FILE." placeholder:"FILE"`
-	GraphSecurityOnly            bool   `help:"Leave out groups that are not for security; as the tokens' groupMembershipClaims has it."`
+	GraphCredential              string     `enum:",workload-identity,managed-identity,certificate,secret" default:"" help:"How to sign in to Microsoft Graph: workload-identity, managed-identity, certificate or secret; none: Graph is not asked."`
+	GraphCloud                   string     `default:"global" enum:"global,usgov,china" help:"Cloud of Microsoft Graph: global, usgov or china."`
+	GraphTenant                  string     `help:"Home tenant of the application that asks Graph; none: the first --tenant." placeholder:"GUID"`
+	GraphClientID                string     `name:"graph-client-id" help:"Client id of the application that asks Graph, or of a user-assigned managed identity." placeholder:"GUID"`
+	GraphCertificateFile         string     `help:"PEM or PKCS #12 with certificate and private key." placeholder:"FILE"`
+	GraphCertificatePasswordFile string     `help:"Password of the certificate's private key." placeholder:"FILE"`
+	GraphSecretFile              string     `help:"Client secret." placeholder:"FILE"`
+	GraphSecret                  secret.Ref `help:"Secret that is the client secret, or the certificate with its private key, in place of a file." placeholder:"REF"`
+	GraphTokenFile               string     `help:"Token of a workload identity; none: $AZURE_FEDERATED_TOKEN_FILE." placeholder:"FILE"`
+	GraphSecurityOnly            bool       `help:"Leave out groups that are not for security; as the tokens' groupMembershipClaims has it."`
 
 	MirrorPoll time.Duration `default:"60s" help:"Time between two rounds of copying groups, with --groups mirror."`
 
@@ -35,6 +38,14 @@ type groupFlags struct {
 	LDAPBaseDN       string   `name:"ldap-base-dn" help:"Below it are users and groups." placeholder:"DN"`
 	LDAPUserBy       string   `name:"ldap-user-by" default:"sid" enum:"sid,upn,sam" help:"How users are found: sid (claim onprem_sid), upn or sam (claim upn)."`
 	LDAPGroupID      string   `name:"ldap-group-id" default:"sid" enum:"sid,dn,guid" help:"What grants name groups by: sid, dn or guid."`
+}
+
+// validate says what is wrong with the flags as such. What a credential needs, it says itself.
+func (f *groupFlags) validate() error {
+	if kind := azure.Kind(f.GraphCredential); !f.GraphSecret.IsZero() && kind != azure.Certificate && kind != azure.Secret {
+		return errors.New("--graph-secret: it is for --graph-credential secret or certificate")
+	}
+	return nil
 }
 
 func (f *groupFlags) apply(o *server.Options) {
@@ -57,4 +68,9 @@ func (f *groupFlags) apply(o *server.Options) {
 			BaseDN: f.LDAPBaseDN, UserBy: ldap.UserBy(f.LDAPUserBy), GroupID: ldap.GroupID(f.LDAPGroupID),
 		}
 	}
+}
+
+// applySecret has Graph asked with a secret that is kept elsewhere.
+func (f *groupFlags) applySecret(o *server.Options, secrets *secret.Set) {
+	o.Groups.Credential.Stored = follow(secrets, graphSecretFlag)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/migrations"
+	"github.com/verdict-authz/verdict/server/secret"
+	"github.com/verdict-authz/verdict/store/postgres"
 )
 
 // migrateCmd brings a schema up to date.
@@ -23,6 +25,9 @@ func (c *migrateCmd) Run(s *surroundings) error {
 	t, err := target(url)
 	if err != nil {
 		return usage(err)
+	}
+	if t.PostgresURL, err = c.withPassword(s, t.PostgresURL); err != nil {
+		return err
 	}
 	if c.Status {
 		return showMigrations(s, t)
@@ -43,6 +48,19 @@ func (c *migrateCmd) Run(s *surroundings) error {
 	}
 	_, err = fmt.Fprintf(s.stdout, "the schema is %s at version %d\n", state, report.Version)
 	return err
+}
+
+// withPassword puts the stored password into a URL, if there is one. Migrating makes connections of its own.
+func (c *migrateCmd) withPassword(s *surroundings, url string) (string, error) {
+	secrets, err := openSecrets(s, "", map[string]secret.Ref{storePasswordFlag: c.StorePassword})
+	if err != nil {
+		return "", err
+	}
+	password, known, err := reveal(s.ctx, secrets, storePasswordFlag)
+	if err != nil || !known {
+		return url, err
+	}
+	return postgres.WithPassword(url, string(password))
 }
 
 func showMigrations(s *surroundings, t migrations.Target) error {

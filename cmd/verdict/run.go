@@ -22,6 +22,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Serve on this machine only, with an embedded store, a local token issuer and an example policy."`
 	Doctor  doctorCmd  `cmd:"" help:"Walk every check from the identity provider to a token and say which one fails, why, and how to mend it."`
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of a store up to date; safe to run twice and from two places at once."`
+	Audit   auditCmd   `cmd:"" help:"Ask what was decided and changed: list, follow, explain, count, review."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	LogLevel string `default:"info" enum:"debug,info,warn,error" help:"Least level of log lines: debug, info, warn or error."`

@@ -60,7 +60,7 @@ func TestBadConfigurationIsToldAtOnce(t *testing.T) {
 			want: []string{"--tenant: none given", "--clock-skew: 1h0m0s is not within", `--spool-size: "2GB" is no size; give a whole number`},
 		},
 		"a spool that holds nothing":        {args: []string{"dev", "--spool-size=63KiB"}, want: []string{"--spool-size: 63KiB is less than 64KiB"}},
-		"a durability that memory has not":  {args: []string{"serve", tenant, "--store=sqlite:x", "--audit-durability=strict"}, want: []string{"--audit-durability, --spool-size: they are about the spool; give --spool too"}},
+		"a durability that memory has not":  {args: []string{"serve", tenant, "--store=sqlite:x", "--audit-durability=strict"}, want: []string{"--audit-durability strict, --spool-size: they are about the spool; give --spool too"}},
 		"the size of a spool there is none": {args: []string{"serve", tenant, "--store=sqlite:x", "--spool-size=1GiB"}, want: []string{"give --spool too"}},
 		"a store of another kind":           {args: []string{"serve", tenant, "--store=mysql://user:hunter2@host/db"}, want: []string{"--store: neither postgres://user@host/db nor sqlite:PATH"}},
 		"a tenant that is no GUID":          {args: []string{"serve", "--tenant=contoso", "--store=sqlite:" + filepath.Join(t.TempDir(), "v.db")}, want: []string{"contoso"}},
@@ -126,7 +126,7 @@ func TestParseSize(t *testing.T) {
 
 // The defaults that validation compares with are those of the flags.
 func TestSpoolDefaultsAreThoseOfTheFlags(t *testing.T) {
-	for field, want := range map[string]string{"SpoolSize": defaultSpoolSize, "AuditDurability": defaultDurability} {
+	for field, want := range map[string]string{"SpoolSize": defaultSpoolSize} {
 		f, ok := reflect.TypeFor[tuning]().FieldByName(field)
 		if !ok || f.Tag.Get("default") != want {
 			t.Errorf("%s defaults to %q, want %q", field, f.Tag.Get("default"), want)

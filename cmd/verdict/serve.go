@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server"
+	"github.com/verdict-authz/verdict/server/secret"
 	"github.com/verdict-authz/verdict/store"
+	"github.com/verdict-authz/verdict/store/postgres"
 )
 
 // openTimeout bounds the first contact with the store, so that a wrong address is an error and not a wait.
@@ -20,7 +22,16 @@ func (c *serveCmd) Run(s *surroundings) error {
 	if err = errors.Join(err, urlErr); err != nil {
 		return usage(err)
 	}
-	st, err := openChecked(s, url)
+	secrets, err := openSecrets(s, c.GraphCloud, c.refs())
+	if err != nil {
+		return err
+	}
+	c.applySecret(&o, secrets)
+	if err := c.evidenceFlags.apply(s.ctx, &o, secrets); err != nil {
+		return err
+	}
+	o.Secrets = secrets
+	st, err := openChecked(s, url, secrets)
 	if err != nil {
 		return err
 	}
@@ -32,11 +43,31 @@ func (c *serveCmd) Run(s *surroundings) error {
 	return srv.Run(s.ctx)
 }
 
+// open opens the store of the flags for a command that ends by itself.
+func (f *storeFlags) open(s *surroundings) (store.Store, error) {
+	url, err := f.url()
+	if err != nil {
+		return nil, usage(err)
+	}
+	secrets, err := openSecrets(s, "", map[string]secret.Ref{storePasswordFlag: f.StorePassword})
+	if err != nil {
+		return nil, err
+	}
+	return openChecked(s, url, secrets)
+}
+
 // openChecked opens the store and makes sure that it answers.
-func openChecked(s *surroundings, url string) (store.Store, error) {
+func openChecked(s *surroundings, url string, secrets *secret.Set) (store.Store, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
 	defer cancel()
-	st, err := openStore(ctx, url, s.log)
+	var password postgres.Password // not a nil of a type
+	if source := secrets.Source(storePasswordFlag); source != nil {
+		password = source.Password()
+	}
+	st, err := openStore(ctx, url, password, s.log)
+	if errors.Is(err, errStoreURL) {
+		return nil, usage(fmt.Errorf("--store: %w", err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}

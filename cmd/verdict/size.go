@@ -9,8 +9,7 @@ import (
 
 // The defaults of settings that mean something with --spool only; the flags' tags say the same, and a test compares them.
 const (
-	defaultSpoolSize  = "2GiB"
-	defaultDurability = "spool"
+	defaultSpoolSize = "2GiB"
 )
 
 // leastSpool is a few hundred records. Less would be denied at the first hiccup of the store.

@@ -23,13 +23,13 @@ func isPostgres(url string) bool {
 // errStoreURL does not repeat the URL, which may hold a password.
 var errStoreURL = errors.New("neither postgres://user@host/db nor sqlite:PATH")
 
-// openStore opens the store of a URL.
-func openStore(ctx context.Context, url string, log *slog.Logger) (store.Store, error) {
+// openStore opens the store of a URL. password may be nil: the URL has it, or there is none.
+func openStore(ctx context.Context, url string, password postgres.Password, log *slog.Logger) (store.Store, error) {
 	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
 		return sqlite.Open(ctx, path)
 	}
 	if isPostgres(url) {
-		return postgres.Open(ctx, postgres.Config{URL: url}, log)
+		return postgres.Open(ctx, postgres.Config{URL: url, Password: password}, log)
 	}
 	return nil, errStoreURL
 }

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"iter"
+	"time"
+
+	"github.com/verdict-authz/verdict/server/admin/review"
+	"github.com/verdict-authz/verdict/server/admin/trail"
+	"github.com/verdict-authz/verdict/server/audit/keep"
+	"github.com/verdict-authz/verdict/server/audit/privacy"
+	"github.com/verdict-authz/verdict/server/audit/seal"
+)
+
+// Seal says how decision records are proven. Without a key they are not.
+type Seal struct {
+	Key   ed25519.PrivateKey // nil: nothing is sealed
+	Every time.Duration      // length of a window; 0 means 1h
+	Sink  seal.Sink          // gets a copy of each digest; nil: no copies
+}
+
+// wireEvidence makes what stands around the records: who is named in them, the days that they are kept in, their proof, and
+// the questions about them.
+func (s *Server) wireEvidence(o Options) (err error) {
+	if s.redactor, err = privacy.New(s.recorder, o.Privacy); err != nil {
+		return err
+	}
+	if s.ahead, err = keep.NewAhead(s.store, o.Log, keep.Config{}); err != nil {
+		return err
+	}
+	s.jobs = append(s.jobs, s.ahead.Run)
+	if o.Secrets != nil {
+		s.jobs = append(s.jobs, func(ctx context.Context) error { o.Secrets.Run(ctx); return nil })
+	}
+	if o.Seal.Key != nil {
+		if s.sealer, err = seal.New(s.store, o.Seal.Key, o.Log, seal.Config{Every: o.Seal.Every, Sink: o.Seal.Sink}); err != nil {
+			return err
+		}
+		s.jobs = append(s.jobs, s.sealer.Run)
+	}
+	reviewer, err := review.New(s.store, s.store, s.store, review.Config{})
+	if err != nil {
+		return err
+	}
+	s.trail, err = trail.New(s.store, s.follower, reviewer, s.pseudonyms(o), trail.Config{})
+	return err
+}
+
+// pseudonyms are those of the records; nil without a key.
+func (s *Server) pseudonyms(o Options) trail.Pseudonyms {
+	if o.Privacy.Key.IsZero() {
+		return nil
+	}
+	return func(tenant, principal string, from, to time.Time) iter.Seq2[string, string] {
+		return func(yield func(month, pseudonym string) bool) {
+			for _, m := range s.redactor.Pseudonyms(tenant, principal, from, to) {
+				if !yield(m.Month, m.Pseudonym) {
+					return
+				}
+			}
+		}
+	}
+}
