@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"iter"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/verdict-authz/verdict/server/audit/keep"
 	"github.com/verdict-authz/verdict/server/audit/privacy"
 	"github.com/verdict-authz/verdict/server/audit/seal"
+	"github.com/verdict-authz/verdict/store"
 )
 
 // Seal says how decision records are proven. Without a key they are not.
@@ -61,4 +63,39 @@ func (s *Server) pseudonyms(o Options) trail.Pseudonyms {
 			}
 		}
 	}
+}
+
+// minDays is how many days ahead must have a partition before somebody is told: verdict makes them a week ahead.
+const minDays = 2
+
+// problems is what is wrong beside policy, records, revocations and keys, a sentence each, with what to do.
+func (s *Server) problems() []string {
+	all := append(s.trustProblems(), s.secretProblems()...)
+	if days := s.ahead.Stats(); days.LastError != "" && days.Through.Before(store.Day(time.Now()).AddDate(0, 0, minDays)) {
+		all = append(all, fmt.Sprintf("audit: the partitions of the coming days cannot be made: %s; check the store and the rights of its user", days.LastError))
+	}
+	if s.sealer == nil {
+		return all
+	}
+	sealed := s.sealer.Stats()
+	if sealed.LastError != "" {
+		all = append(all, fmt.Sprintf("audit: records are not sealed: %s; check the store and --audit-digests", sealed.LastError))
+	}
+	if sealed.Findings > 0 {
+		all = append(all, fmt.Sprintf("audit: the sealer found %d records or copies that were changed or are gone; the log has each, and verdict audit verify names them all", sealed.Findings))
+	}
+	return all
+}
+
+// secretProblems are the secrets whose last read failed.
+func (s *Server) secretProblems() (all []string) {
+	if s.secrets == nil {
+		return nil
+	}
+	for _, one := range s.secrets.Stats() {
+		if one.Problem != "" {
+			all = append(all, fmt.Sprintf("secret: %s: %s; the last good value stays in use", one.Ref, one.Problem))
+		}
+	}
+	return all
 }

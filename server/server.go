@@ -30,6 +30,7 @@ import (
 	"github.com/verdict-authz/verdict/server/pdp"
 	"github.com/verdict-authz/verdict/server/pep"
 	"github.com/verdict-authz/verdict/server/revocation"
+	"github.com/verdict-authz/verdict/server/secret"
 	"github.com/verdict-authz/verdict/server/snapshot"
 	"github.com/verdict-authz/verdict/server/trust"
 	"github.com/verdict-authz/verdict/server/web"
@@ -54,6 +55,7 @@ type Server struct {
 	trail    *trail.Service
 	draining context.Context // ends when calls are to end: streams would last
 	endCalls context.CancelFunc
+	secrets  *secret.Set                   // nil: there are none
 	jobs     []func(context.Context) error // run beside the listeners until they have stopped
 	health   *health.Server
 	drain    time.Duration
@@ -80,7 +82,7 @@ func New(ctx context.Context, st store.Store, o Options) (*Server, error) {
 	if o.DrainTimeout == 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
-	s := &Server{log: o.Log, store: st, health: health.NewServer(), drain: o.DrainTimeout}
+	s := &Server{log: o.Log, store: st, health: health.NewServer(), drain: o.DrainTimeout, secrets: o.Secrets}
 	s.draining, s.endCalls = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.wire(ctx, o); err != nil {
 		return nil, errors.Join(err, s.abandon())
@@ -180,7 +182,7 @@ func (s *Server) wireAdmin(around *interceptor, o Options) error {
 	if err != nil {
 		return err
 	}
-	system, err := admin.NewSystemService(s.follower, s.recorder, s.verifier, s.feed, admin.SystemConfig{Version: o.Version, Directories: s.directoryStatus, Problems: s.trustProblems})
+	system, err := admin.NewSystemService(s.follower, s.recorder, s.verifier, s.feed, admin.SystemConfig{Version: o.Version, Directories: s.directoryStatus, Problems: s.problems})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const webGrace = time.Second
 
 // wireWeb makes the metrics and, when it has an address, the listener that serves them and health.
 func (s *Server) wireWeb(ctx context.Context, o Options) (*metrics.Registry, error) {
-	measured, err := metrics.New(metrics.Sources{Policy: s.follower, Audit: s.recorder, Keys: keyStats{s.verifier}, Version: o.Version})
+	measured, err := metrics.New(metrics.Sources{Policy: s.follower, Audit: s.recorder, Trail: trailStats{s}, Keys: keyStats{s.verifier}, Version: o.Version})
 	if err != nil {
 		return nil, err
 	}
@@ -112,5 +112,23 @@ func (k keyStats) KeyStats() []metrics.KeyStats {
 		t.Failures += counts.Failures
 		t.UnknownKids += counts.UnknownKids
 	}
+	return all
+}
+
+// trailStats tells what stands around the records.
+type trailStats struct{ s *Server }
+
+// TrailStats implements metrics.Trail.
+func (t trailStats) TrailStats() metrics.TrailStats {
+	all := metrics.TrailStats{Through: t.s.ahead.Stats().Through}
+	if t.s.sealer != nil {
+		sealed := t.s.sealer.Stats()
+		all.Seals, all.SealedThrough, all.Findings = true, sealed.SealedThrough, sealed.Findings
+	}
+	if t.s.gate != nil {
+		calls := t.s.gate.Stats()
+		all.Admitted, all.Unidentified, all.NotAllowed, all.Unavailable = calls.Admitted, calls.Unidentified, calls.NotAllowed, calls.Unavailable
+	}
+	all.SecretProblems = len(t.s.secretProblems())
 	return all
 }

@@ -37,6 +37,37 @@ var (
 		"Decision records written to the store.", nil}
 	auditLost = Metric{"verdict_audit_lost_total", counterKind,
 		"Decision records lost.", nil}
+	auditRefused = Metric{"verdict_audit_refused_total", counterKind,
+		"Decision records that could not be kept, whose decisions were denied.", nil}
+	auditLate = Metric{"verdict_audit_late_total", counterKind,
+		"Of these and the lost: records that were to be committed in the store before the answer, and were not in time.", nil}
+	auditAggregated = Metric{"verdict_audit_aggregated_total", counterKind,
+		"Decisions of floods that were counted rather than recorded one by one.", nil}
+	auditSpoolBytes = Metric{"verdict_audit_spool_bytes", gaugeKind,
+		"Size of the spool on disk.", nil}
+	auditSpoolMax = Metric{"verdict_audit_spool_max_bytes", gaugeKind,
+		"Most that the spool may take; 0: there is none.", nil}
+	auditOldest = Metric{"verdict_audit_oldest_age_seconds", gaugeKind,
+		"Time that the oldest record has waited in the spool; 0: none waits.", nil}
+	auditDays = Metric{"verdict_audit_partitions_days", gaugeKind,
+		"Days after today that have a partition for their records; -1: not known yet.", nil}
+	auditDigestAge = Metric{"verdict_audit_digest_age_seconds", gaugeKind,
+		"Time since the end of the newest sealed window of any replica; +Inf: none. Only with --audit-seal-key.", nil}
+	auditFindings = Metric{"verdict_audit_seal_findings_total", counterKind,
+		"What the sealer found changed or gone that should not be; the log has each. Only with --audit-seal-key.", nil}
+	exportLag = Metric{"verdict_audit_export_lag_seconds", gaugeKind,
+		"Age of the oldest record that waits to be exported, on the replica that exports; 0: none waits.", []string{"exporter"}}
+	exported = Metric{"verdict_audit_exported_total", counterKind,
+		"Decision records exported.", []string{"exporter"}}
+	exportRefused = Metric{"verdict_audit_export_refused_total", counterKind,
+		"Decision records that the receiver will never take; the log has each.", []string{"exporter"}}
+	exportFailures = Metric{"verdict_audit_export_failures_total", counterKind,
+		"Tries to export that failed.", []string{"exporter"}}
+
+	pepCalls = Metric{"verdict_pep_calls_total", counterKind,
+		"Calls for decisions by what is known of who calls: admitted, unidentified, not_allowed or unavailable.", []string{"outcome"}}
+	secretProblems = Metric{"verdict_secret_problems", gaugeKind,
+		"Secrets whose last read failed; the last good value stays in use.", nil}
 
 	keys = Metric{"verdict_keys", gaugeKind,
 		"Signing keys that can be used; 0: tokens of the tenant are answered with KEYS_UNAVAILABLE.", []string{"tenant"}}
@@ -57,7 +88,10 @@ func Catalogue() []Metric {
 	return []Metric{
 		decisionsTotal, decisionSeconds,
 		policyRevision, policyAge, policyRefused,
-		auditQueued, auditWritten, auditLost,
+		auditQueued, auditWritten, auditLost, auditRefused, auditLate, auditAggregated,
+		auditSpoolBytes, auditSpoolMax, auditOldest, auditDays, auditDigestAge, auditFindings,
+		exportLag, exported, exportRefused, exportFailures,
+		pepCalls, secretProblems,
 		keys, keysAge, keyRefreshFailures, unknownKid,
 		buildInfo,
 	}

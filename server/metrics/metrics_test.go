@@ -29,16 +29,18 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 type owners struct {
 	policy snapshot.Status
 	audit  audit.Stats
+	trail  metrics.TrailStats
 	keys   []metrics.KeyStats
 }
 
-func (o *owners) Status() snapshot.Status      { return o.policy }
-func (o *owners) Stats() audit.Stats           { return o.audit }
-func (o *owners) KeyStats() []metrics.KeyStats { return o.keys }
+func (o *owners) Status() snapshot.Status        { return o.policy }
+func (o *owners) Stats() audit.Stats             { return o.audit }
+func (o *owners) TrailStats() metrics.TrailStats { return o.trail }
+func (o *owners) KeyStats() []metrics.KeyStats   { return o.keys }
 
 func newRegistry(t testing.TB, o *owners) *metrics.Registry {
 	t.Helper()
-	r, err := metrics.New(metrics.Sources{Policy: o, Audit: o, Keys: o, Version: "v1.2.3", Now: func() time.Time { return now }})
+	r, err := metrics.New(metrics.Sources{Policy: o, Audit: o, Trail: o, Keys: o, Version: "v1.2.3", Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +78,14 @@ func value(t testing.TB, text, series string) float64 {
 func TestWhatOwnersSayIsExported(t *testing.T) {
 	o := &owners{
 		policy: snapshot.Status{Revision: 7, CheckedAt: now.Add(-3 * time.Second), Refused: 9},
-		audit:  audit.Stats{Queued: 3, Written: 40, Lost: 2},
-		keys:   []metrics.KeyStats{{Tenant: tid, Usable: 5, FetchedAt: now.Add(-time.Hour), Failures: 4, UnknownKids: 6}, {Tenant: "okta"}},
+		audit: audit.Stats{Queued: 3, Written: 40, Lost: 2, Refused: 8, Late: 1, Aggregated: 99, SpoolBytes: 1000, SpoolMaxBytes: 2000,
+			OldestAge: 1500 * time.Millisecond},
+		trail: metrics.TrailStats{
+			Through: time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), Seals: true, SealedThrough: now.Add(-time.Hour), Findings: 2,
+			Exports:  []metrics.ExportStats{{Name: "otlp", Lag: 90 * time.Second, Exported: 10, Refused: 1, Failures: 3}, {Name: "kafka"}},
+			Admitted: 5, Unidentified: 4, NotAllowed: 3, Unavailable: 2, SecretProblems: 1,
+		},
+		keys: []metrics.KeyStats{{Tenant: tid, Usable: 5, FetchedAt: now.Add(-time.Hour), Failures: 4, UnknownKids: 6}, {Tenant: "okta"}},
 	}
 	r := newRegistry(t, o)
 	for series, want := range map[string]float64{
@@ -87,6 +95,23 @@ func TestWhatOwnersSayIsExported(t *testing.T) {
 		"verdict_audit_queued":                                                          3,
 		"verdict_audit_written_total":                                                   40,
 		"verdict_audit_lost_total":                                                      2,
+		"verdict_audit_refused_total":                                                   8,
+		"verdict_audit_late_total":                                                      1,
+		"verdict_audit_aggregated_total":                                                99,
+		"verdict_audit_spool_bytes":                                                     1000,
+		"verdict_audit_spool_max_bytes":                                                 2000,
+		"verdict_audit_oldest_age_seconds":                                              1.5,
+		"verdict_audit_partitions_days":                                                 7,
+		"verdict_audit_digest_age_seconds":                                              3600,
+		"verdict_audit_seal_findings_total":                                             2,
+		`verdict_audit_export_lag_seconds{exporter="otlp"}`:                             90,
+		`verdict_audit_export_lag_seconds{exporter="kafka"}`:                            0,
+		`verdict_audit_exported_total{exporter="otlp"}`:                                 10,
+		`verdict_audit_export_refused_total{exporter="otlp"}`:                           1,
+		`verdict_audit_export_failures_total{exporter="otlp"}`:                          3,
+		`verdict_pep_calls_total{outcome="admitted"}`:                                   5,
+		`verdict_pep_calls_total{outcome="not_allowed"}`:                                3,
+		"verdict_secret_problems":                                                       1,
 		`verdict_keys{tenant="` + tid + `"}`:                                            5,
 		`verdict_keys_age_seconds{tenant="` + tid + `"}`:                                3600,
 		`verdict_key_refresh_failures_total{tenant="` + tid + `"}`:                      4,
@@ -211,7 +236,9 @@ func TestTheDocumentHasEveryMetric(t *testing.T) {
 
 // The registry has what the catalogue says, and nothing else of ours.
 func TestTheRegistryHasTheCatalogue(t *testing.T) {
-	text := scrape(t, newRegistry(t, &owners{keys: []metrics.KeyStats{{Tenant: tid}}}))
+	text := scrape(t, newRegistry(t, &owners{
+		keys: []metrics.KeyStats{{Tenant: tid}}, trail: metrics.TrailStats{Seals: true, Exports: []metrics.ExportStats{{Name: "otlp"}}},
+	}))
 	var got []string
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, "# TYPE verdict_"); ok {

@@ -26,6 +26,7 @@ const (
 type Sources struct {
 	Policy  Policy
 	Audit   Audit
+	Trail   Trail
 	Keys    Keys
 	Version string           // of the binary; "" means unknown
 	Now     func() time.Time // nil means time.Now
@@ -39,8 +40,8 @@ type Registry struct {
 
 // New returns a registry over its sources, with the metrics of the Go runtime and the process beside verdict's own.
 func New(s Sources) (*Registry, error) {
-	if s.Policy == nil || s.Audit == nil || s.Keys == nil {
-		return nil, errors.New("metrics: policy, audit and keys are required")
+	if s.Policy == nil || s.Audit == nil || s.Trail == nil || s.Keys == nil {
+		return nil, errors.New("metrics: policy, audit, trail and keys are required")
 	}
 	if s.Now == nil {
 		s.Now = time.Now
