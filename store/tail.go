@@ -218,7 +218,7 @@ func (c TailCursor) Pending(spans []Span) []Pending {
 // source has its share, and a record without an instance comes with its lane and place as Epoch and Seq; when there are more of them than records are wanted, chance says whose turn it is.
 func (t *Tail) Read(pending []Pending, limit int, read func(p Pending, share int) ([]Decision, error)) error {
 	if len(pending) > limit {
-		rand.Shuffle(len(pending), func(i, j int) { pending[i], pending[j] = pending[j], pending[i] })
+		rand.Shuffle(len(pending), func(i, j int) { pending[i], pending[j] = pending[j], pending[i] }) //nolint:gosec // whose turn it is is no secret
 		pending, t.More = pending[:limit], true
 	}
 	for _, p := range pending {
