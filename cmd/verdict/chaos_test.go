@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +80,7 @@ func TestAKilledVerdictLosesNoRecord(t *testing.T) {
 	args := func(durability string) []string {
 		return []string{
 			"serve", "--store", url, "--authority", base, "--tenant", issuer.DevTenant, "--spool", dir, "--audit-durability", durability,
-			"--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+			"--decision-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0",
 		}
 	}
 	first, _ := spawnServing(t, path, base, args("spool"))
@@ -108,6 +110,7 @@ func TestAKilledVerdictLosesNoRecord(t *testing.T) {
 
 	last, cmd := spawnServing(t, path, base, args("spool"))
 	last.awaitServing(t)
+	last.awaitDrained(t)
 	last.stopChild(t, cmd)
 	if last.code != exitOK {
 		t.Errorf("stopped with %d", last.code)
@@ -139,6 +142,38 @@ func (v *verdict) kill(t *testing.T) {
 	case <-time.After(startTimeout):
 		t.Fatal("survives kill -9")
 	}
+}
+
+// drainTimeout bounds the drain of what a long fault leaves, some hundred thousand records.
+const drainTimeout = 5 * time.Minute
+
+// awaitDrained waits until no record waits, of this process or one before.
+func (v *verdict) awaitDrained(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(drainTimeout); ; time.Sleep(50 * time.Millisecond) {
+		text := v.scrape(t)
+		if hasLine(text, "verdict_audit_oldest_age_seconds 0") && hasLine(text, "verdict_audit_queued 0") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("records wait after %s:\n%s", drainTimeout, text)
+		}
+	}
+}
+
+// scrape is what it tells those who watch it.
+func (v *verdict) scrape(t *testing.T) string {
+	t.Helper()
+	resp, err := http.Get("http://" + v.http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // stopChild has the process stop in order.
@@ -192,6 +227,7 @@ func TestAKilledPostgresLosesNoRecord(t *testing.T) {
 	}
 	again := startServe(t, url, "--spool", dir) // what the end of the drain timeout left, if anything
 	again.awaitServing(t)
+	again.awaitDrained(t)
 	if code := again.stop(t); code != exitOK {
 		t.Errorf("stopped with %d", code)
 	}
