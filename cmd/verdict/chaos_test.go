@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -152,7 +153,7 @@ func (v *verdict) awaitDrained(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(drainTimeout); ; time.Sleep(50 * time.Millisecond) {
 		text := v.scrape(t)
-		if hasLine(text, "verdict_audit_oldest_age_seconds 0") && hasLine(text, "verdict_audit_queued 0") {
+		if strings.Contains(text, "verdict_audit_oldest_age_seconds 0\n") && strings.Contains(text, "verdict_audit_queued 0\n") {
 			return
 		}
 		if time.Now().After(end) {
