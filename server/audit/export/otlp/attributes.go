@@ -76,7 +76,7 @@ func reason(d *store.Decision) string {
 }
 
 // number is n as OTLP has numbers; store.MaxRevision is the largest that there is.
-func number(n uint64) int64 { return int64(min(n, store.MaxRevision)) } //nolint:gosec // bounded in the line
+func number(n uint64) int64 { return int64(min(n, store.MaxRevision)) }
 
 // logs are the records, by the instance that made the decision: that is whose resource it is. Those of an instance stay in
 // their order.
@@ -127,7 +127,7 @@ func record(d *store.Decision, observed time.Time) *logspb.LogRecord {
 	return r
 }
 
-func nanos(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) } //nolint:gosec // not negative
+func nanos(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) }
 
 func pair(key string, v *commonpb.AnyValue) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: v}

@@ -26,8 +26,8 @@ import (
 const (
 	// method is that of opentelemetry.proto.collector.logs.v1. The generated client is not used: it brings a gateway for HTTP
 	// with it.
-	method   = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-	encoding = "gzip"
+	method       = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+	encodingName = "gzip"
 )
 
 // dial sets the sink up for gRPC.
@@ -111,7 +111,7 @@ func (packer) Do(w io.Writer, p []byte) error {
 }
 
 // Type is the name of the encoding.
-func (packer) Type() string { return encoding }
+func (packer) Type() string { return encodingName }
 
 // unpacker is the other direction: servers answer as they were asked.
 type unpacker struct{}
@@ -130,4 +130,4 @@ func (unpacker) Do(r io.Reader) ([]byte, error) {
 }
 
 // Type is the name of the encoding.
-func (unpacker) Type() string { return encoding }
+func (unpacker) Type() string { return encodingName }

@@ -136,7 +136,7 @@ func parseAnswer(kind string, body []byte) (*collectorpb.ExportLogsServiceRespon
 // retryAfter is in how long the other side wants to be asked again; 0 when it does not say.
 func (s *Sink) retryAfter(text string) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second //nolint:gosec // 31 bits
+		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, at.Sub(s.cfg.Now()))
