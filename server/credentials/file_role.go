@@ -15,7 +15,7 @@ var (
 	roleARN    = regexp.MustCompile(`^arn:(aws(?:-[a-z]+)*):iam::[0-9]{12}:role/(?:[!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}$`)
 	policyARN  = regexp.MustCompile(`^arn:(aws(?:-[a-z]+)*):iam::(?:aws|[0-9]{12}):policy/(?:[!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,128}$`)
 	regionForm = regexp.MustCompile(`^[a-z]{2,4}(?:-[a-z]+)+-[0-9]+$`)
-	externalID = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,1224}$`)
+	externalID = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
 )
 
 // partitions are known by the beginnings of their regions; the rest is aws (botocore, partitions.json).
@@ -184,7 +184,7 @@ func (d *fileReader) externalID(n *yaml.Node, place string, r *role) {
 		return
 	}
 	id := strings.TrimRight(string(content), "\r\n")
-	if !externalID.MatchString(id) {
+	if len(id) < 2 || len(id) > 1224 || !externalID.MatchString(id) {
 		d.bad(n, place, "%s holds no external id: 2 to 1224 letters, digits and _ + = , . @ : / -", name)
 		return
 	}

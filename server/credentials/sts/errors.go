@@ -9,7 +9,6 @@ import (
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -53,10 +52,12 @@ func silent(err error) error {
 	return fmt.Errorf("%w: verdict has no credentials of AWS, or the answer was not understood", credentials.ErrUnavailable)
 }
 
+// issuerAway says that AWS could not fetch the keys of who issued the token; AWS counts it among the caller's faults.
+const issuerAway = "IDPCommunicationError"
+
 // transient says whether the same question may be answered otherwise a little later.
 func transient(err error, answered smithy.APIError) bool {
-	var unreachable *types.IDPCommunicationErrorException
-	if errors.As(err, &unreachable) || answered.ErrorFault() == smithy.FaultServer {
+	if answered.ErrorCode() == issuerAway || answered.ErrorFault() == smithy.FaultServer {
 		return true
 	}
 	if _, throttled := retry.DefaultThrottleErrorCodes[answered.ErrorCode()]; throttled {

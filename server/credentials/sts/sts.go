@@ -65,13 +65,13 @@ func (c *Client) Assume(ctx context.Context, s *credentials.Session, token secre
 		if err != nil {
 			return credentials.Issued{}, fmt.Errorf("assume role with web identity: %w", silent(err))
 		}
-		return issued(out.Credentials, out.AssumedRoleUser, out.PackedPolicySize), nil
+		return issued(out.Credentials, out.AssumedRoleUser, out.SessionTokenUtilization, out.PackedPolicySize), nil //nolint:staticcheck // see issued
 	}
 	out, err := c.sts.AssumeRole(ctx, assumeRole(s), region)
 	if err != nil {
 		return credentials.Issued{}, fmt.Errorf("assume role: %w", silent(err))
 	}
-	return issued(out.Credentials, out.AssumedRoleUser, out.PackedPolicySize), nil
+	return issued(out.Credentials, out.AssumedRoleUser, out.SessionTokenUtilization, out.PackedPolicySize), nil //nolint:staticcheck // see issued
 }
 
 func assumeRole(s *credentials.Session) *awssts.AssumeRoleInput {
@@ -113,8 +113,13 @@ func policies(arns []string) (all []types.PolicyDescriptorType) {
 	return all
 }
 
-// issued takes the answer over; what is missing in it is missing there.
-func issued(c *types.Credentials, user *types.AssumedRoleUser, packed *int32) credentials.Issued {
+// issued takes the answer over; what is missing in it is missing there. Of the room that was used, AWS tells how full the
+// session token is (SessionTokenUtilization, since 2026), which holds tags and policies; regions and stand-ins that do not know
+// that yet tell how full the older, smaller room for them is (PackedPolicySize), which is no limit any more where the other is.
+func issued(c *types.Credentials, user *types.AssumedRoleUser, utilization, packed *int32) credentials.Issued {
+	if utilization != nil {
+		packed = utilization
+	}
 	out := credentials.Issued{PackedPolicyPercent: int(aws.ToInt32(packed))}
 	if user != nil {
 		out.ARN = aws.ToString(user.Arn)
