@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"google.golang.org/grpc"
@@ -17,6 +18,11 @@ import (
 )
 
 func main() {
+	// There is one event at a time, and each part of its way is a wait for a peer: with more processors Go would wake and search
+	// with a second one for work that there is not, which is a fifth of an event's CPU, and Lambda gives out CPU by memory.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Environ(), slog.New(slog.NewJSONHandler(os.Stderr, nil))); err != nil {
@@ -27,7 +33,7 @@ func main() {
 // run serves until ctx ends. A wrong setting is told to Lambda, all of them at once, and to the log.
 func run(ctx context.Context, env []string, log *slog.Logger) error {
 	vars := variables(env)
-	runtime, err := lambda.New(vars["AWS_LAMBDA_RUNTIME_API"])
+	api, err := lambda.New(vars["AWS_LAMBDA_RUNTIME_API"])
 	if err != nil {
 		log.Error("cannot start", slog.String("error", err.Error()))
 		return err
@@ -35,10 +41,10 @@ func run(ctx context.Context, env []string, log *slog.Logger) error {
 	a, client, err := start(vars, log)
 	if err != nil {
 		log.Error("cannot start", slog.String("error", err.Error()))
-		return errors.Join(err, runtime.FailInit(ctx, &lambda.Failure{Type: "Settings", Text: err.Error()}))
+		return errors.Join(err, api.FailInit(ctx, &lambda.Failure{Type: "Settings", Text: err.Error()}))
 	}
 	defer func() { _ = client.Close() }()
-	if err := runtime.Serve(ctx, a); err != nil {
+	if err := api.Serve(ctx, a); err != nil {
 		log.Error("stopped", slog.String("error", err.Error()))
 		return err
 	}

@@ -363,6 +363,10 @@ func TestColdStartAndWarmReuse(t *testing.T) {
 		t.Errorf("answered %+v", a)
 	}
 	f.allows(t, tokenEvent("/orders/3"))
+	// The log comes through a pipe, and so perhaps after the answer.
+	for end := time.Now().Add(5 * time.Second); strings.Count(f.output.String(), "\n") < times+3 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
 	for _, word := range []string{good, "/orders/1", "Bearer"} {
 		if strings.Contains(f.output.String(), word) {
 			t.Errorf("the log has %q", word)

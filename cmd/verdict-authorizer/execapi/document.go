@@ -40,7 +40,7 @@ func (s *Set) Document(a ARN) (Document, error) {
 	if len(s.Allow) == 0 {
 		return DenyAll(a), nil
 	}
-	d := Document{Version: version}
+	d, prefix := Document{Version: version}, a.Prefix()
 	for _, part := range []struct {
 		effect   string
 		patterns []string
@@ -48,9 +48,9 @@ func (s *Set) Document(a ARN) (Document, error) {
 		if len(part.patterns) == 0 {
 			continue
 		}
-		st := Statement{Action: action, Effect: part.effect}
+		st := Statement{Action: action, Effect: part.effect, Resource: make([]string, 0, len(part.patterns))}
 		for _, p := range part.patterns {
-			r := a.Prefix() + p
+			r := prefix + p
 			if len(r) > MaxResource {
 				return Document{}, ErrResourceTooLong
 			}

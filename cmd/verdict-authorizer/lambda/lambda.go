@@ -4,13 +4,12 @@
 package lambda
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -36,24 +35,23 @@ type Failure struct {
 func (f *Failure) Error() string { return f.Text }
 
 // Runtime speaks the runtime API.
-type Runtime struct {
-	base   string
-	client *http.Client
-}
+type Runtime struct{ wire wire }
+
+// base is the path of the version of the API.
+const base = "/2018-06-01/runtime/"
 
 // eventLimit is the most that is read of an event; Lambda's own limit is 6 MB.
 const eventLimit = 7 << 20
+
+// replyLimit is the most that is read of what the API says to an answer.
+const replyLimit = 64 << 10
 
 // New returns the runtime API at an address, as AWS_LAMBDA_RUNTIME_API gives it.
 func New(address string) (*Runtime, error) {
 	if address == "" {
 		return nil, errors.New("lambda: no address of a runtime API; this program is started by AWS Lambda, which sets AWS_LAMBDA_RUNTIME_API")
 	}
-	return &Runtime{
-		base: "http://" + address + "/2018-06-01/runtime/",
-		// No timeout: the next event may be hours away, and the process frozen meanwhile. No proxy: the address is this machine's.
-		client: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1}},
-	}, nil
+	return &Runtime{wire: wire{address: address}}, nil
 }
 
 // FailInit tells Lambda why the function cannot start.
@@ -63,6 +61,7 @@ func (r *Runtime) FailInit(ctx context.Context, f *Failure) error {
 
 // Serve handles events until ctx ends, which is no error, or the runtime API fails.
 func (r *Runtime) Serve(ctx context.Context, h Handler) error {
+	defer r.wire.close()
 	for {
 		err := r.one(ctx, h)
 		switch {
@@ -81,10 +80,11 @@ func (r *Runtime) one(ctx context.Context, h Handler) error {
 		return fmt.Errorf("next event: %w", err)
 	}
 	answer, failed := handle(ctx, h, in, deadline)
+	path := "invocation/" + url.PathEscape(in.RequestID)
 	if failed != nil {
-		err = r.post(ctx, "invocation/"+in.RequestID+"/error", failed.body(), failed.Type)
+		err = r.post(ctx, path+"/error", failed.body(), failed.Type)
 	} else {
-		err = r.post(ctx, "invocation/"+in.RequestID+"/response", answer, "")
+		err = r.post(ctx, path+"/response", answer, "")
 	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
@@ -113,23 +113,15 @@ func handle(ctx context.Context, h Handler, in Invocation, deadline time.Time) (
 }
 
 func (r *Runtime) next(ctx context.Context) (in Invocation, deadline time.Time, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"invocation/next", nil)
+	got, err := r.wire.do(ctx, base+"invocation/next", nil, nil, eventLimit)
 	if err != nil {
 		return in, deadline, err
 	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return in, deadline, err
+	in.Event, in.RequestID = got.body, got.header.Get("Lambda-Runtime-Aws-Request-Id")
+	if got.status != http.StatusOK || in.RequestID == "" {
+		return in, deadline, fmt.Errorf("status %d, request id %q", got.status, in.RequestID)
 	}
-	defer resp.Body.Close()
-	if in.Event, err = io.ReadAll(io.LimitReader(resp.Body, eventLimit)); err != nil {
-		return in, deadline, err
-	}
-	in.RequestID = resp.Header.Get("Lambda-Runtime-Aws-Request-Id")
-	if resp.StatusCode != http.StatusOK || in.RequestID == "" {
-		return in, deadline, fmt.Errorf("status %d, request id %q", resp.StatusCode, in.RequestID)
-	}
-	ms, err := strconv.ParseInt(resp.Header.Get("Lambda-Runtime-Deadline-Ms"), 10, 64)
+	ms, err := strconv.ParseInt(got.header.Get("Lambda-Runtime-Deadline-Ms"), 10, 64)
 	if err != nil {
 		return in, deadline, errors.New("no deadline")
 	}
@@ -143,29 +135,23 @@ type refusedError struct{ status int }
 func (e *refusedError) Error() string { return fmt.Sprintf("status %d", e.status) }
 
 func (r *Runtime) post(ctx context.Context, path string, body []byte, failure string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
+	header := http.Header{}
 	if failure != "" {
-		req.Header.Set("Lambda-Runtime-Function-Error-Type", failure)
+		header.Set("Lambda-Runtime-Function-Error-Type", failure)
 	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return err
+	if body == nil {
+		body = []byte{} // an answer, if an empty one
 	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)); err != nil {
-		return err
-	}
+	got, err := r.wire.do(ctx, base+path, header, body, replyLimit)
 	switch {
-	case resp.StatusCode < 300:
+	case err != nil:
+		return err
+	case got.status/100 == 2:
 		return nil
-	case resp.StatusCode < 500:
-		return &refusedError{resp.StatusCode}
+	case got.status/100 == 4:
+		return &refusedError{got.status}
 	}
-	return fmt.Errorf("status %d", resp.StatusCode)
+	return fmt.Errorf("status %d", got.status)
 }
 
 // body is the failure as the runtime API wants it.
