@@ -9,6 +9,7 @@ import (
 
 	"github.com/verdict-authz/verdict/server/admin/review"
 	"github.com/verdict-authz/verdict/server/admin/trail"
+	"github.com/verdict-authz/verdict/server/audit/export"
 	"github.com/verdict-authz/verdict/server/audit/keep"
 	"github.com/verdict-authz/verdict/server/audit/privacy"
 	"github.com/verdict-authz/verdict/server/audit/seal"
@@ -20,6 +21,13 @@ type Seal struct {
 	Key   ed25519.PrivateKey // nil: nothing is sealed
 	Every time.Duration      // length of a window; 0 means 1h
 	Sink  seal.Sink          // gets a copy of each digest; nil: no copies
+}
+
+// Export is where decision records go beside the store. The sink stays the caller's to end, after Run has returned.
+type Export struct {
+	Name  string // of the cursor and the lease: otlp, files or kafka
+	Sink  export.Sink
+	Start export.Start // where it begins the first time
 }
 
 // wireEvidence makes what stands around the records: who is named in them, the days that they are kept in, their proof, and
@@ -40,6 +48,13 @@ func (s *Server) wireEvidence(o Options) (err error) {
 			return err
 		}
 		s.jobs = append(s.jobs, s.sealer.Run)
+	}
+	for _, x := range o.Exports {
+		e, err := export.New(s.store, x.Sink, o.Log, export.Config{Name: x.Name, Start: x.Start})
+		if err != nil {
+			return err
+		}
+		s.exports, s.jobs = append(s.exports, e), append(s.jobs, e.Run)
 	}
 	reviewer, err := review.New(s.store, s.store, s.store, review.Config{})
 	if err != nil {
@@ -73,6 +88,11 @@ func (s *Server) problems() []string {
 	all := append(s.trustProblems(), s.secretProblems()...)
 	if days := s.ahead.Stats(); days.LastError != "" && days.Through.Before(store.Day(time.Now()).AddDate(0, 0, minDays)) {
 		all = append(all, fmt.Sprintf("audit: the partitions of the coming days cannot be made: %s; check the store and the rights of its user", days.LastError))
+	}
+	for _, e := range s.exports {
+		if now := e.Stats(); now.LastError != "" {
+			all = append(all, fmt.Sprintf("audit: the export to %s fails, its oldest record has waited %s: %s", e.Name(), now.Lag.Round(time.Second), now.LastError))
+		}
 	}
 	if s.sealer == nil {
 		return all

@@ -55,6 +55,8 @@ const (
 	goJOSE        = "github.com/go-jose/go-jose/v4"
 	compress      = "github.com/klauspost/compress"
 	golangJWT     = "github.com/golang-jwt/jwt/v5"
+	franzGo       = "github.com/twmb/franz-go"
+	otlpProto     = "go.opentelemetry.io/proto/slim/otlp"
 
 	hcl             = "github.com/hashicorp/hcl/v2"
 	terraformPlugin = "github.com/hashicorp/terraform-plugin-go"
@@ -94,13 +96,21 @@ var house = map[string]room{
 	"server/audit/seal":          {ours: []string{"store"}, modules: []string{uuid}, tests: []string{pgx}},
 	"server/audit/seal/s3sink":   {ours: []string{"server/audit/seal"}, modules: []string{awsSDK}},
 	"server/audit/privacy":       {ours: []string{"server/policy", "store"}},
-	"server/audit/export":        {ours: []string{"server/audit/seal", "server/policy", "store"}},
-	"server/audit/keep":          {ours: []string{"server/audit/archive", "store"}},
-	"server/audit/archive":       {ours: []string{"server/audit/seal", "server/audit/shape", "store"}, modules: []string{compress}},
-	"server/audit/shape":         {ours: []string{"proto/gen/verdict/v1", "store"}, modules: []string{protobuf}},
-	"server/secret":              {modules: []string{xsync}, tests: []string{kong}},
-	"server/secret/awssm":        {ours: []string{"server/secret"}, modules: []string{awsSDK, smithy}},
-	"server/secret/azkv":         {ours: []string{"server/secret"}, modules: []string{azcore, azidentity, azsecrets}},
+	"server/audit/export": {
+		ours: []string{"server/audit/export/ocsf", "server/audit/shape", "store"}, tests: []string{compress},
+	},
+	"server/audit/export/ocsf":  {ours: []string{"server/policy", "store"}},
+	"server/audit/export/files": {ours: []string{"server/audit/export", "store"}, modules: []string{compress}},
+	"server/audit/export/kafka": {ours: []string{"server/audit/export", "server/secret", "store"}, modules: []string{franzGo}},
+	"server/audit/export/otlp": {
+		ours: []string{"server/audit/export", "server/policy", "server/secret", "store"}, modules: []string{otlpProto, grpc, protobuf, rpc},
+	},
+	"server/audit/keep":    {ours: []string{"server/audit/archive", "store"}},
+	"server/audit/archive": {ours: []string{"server/audit/seal", "server/audit/shape", "store"}, modules: []string{compress}},
+	"server/audit/shape":   {ours: []string{"proto/gen/verdict/v1", "store"}, modules: []string{protobuf}},
+	"server/secret":        {modules: []string{xsync}, tests: []string{kong}},
+	"server/secret/awssm":  {ours: []string{"server/secret"}, modules: []string{awsSDK, smithy}},
+	"server/secret/azkv":   {ours: []string{"server/secret"}, modules: []string{azcore, azidentity, azsecrets}},
 	"server/pdp": {
 		ours: []string{
 			"server/directory", "server/entra", "server/policy", "server/request", "server/revocation", "store",
@@ -135,7 +145,7 @@ var house = map[string]room{
 		},
 		modules: []string{grpc, protobuf, rpc, strictJSON, yamlNodes},
 	},
-	"server/credentials/sts": {ours: []string{"server/credentials", "server/secret"}, modules: []string{awsSDK, smithy}, tests: []string{grpc}},
+	"server/credentials/sts": {ours: []string{"server/credentials", "server/secret"}, modules: []string{awsSDK, smithy}, tests: []string{protobuf}},
 	"server/admin": {
 		ours: []string{
 			"proto/gen/verdict/v1", "server/admin/page", "server/audit", "server/call", "server/entra", "server/policy", "server/request",
@@ -176,7 +186,7 @@ var house = map[string]room{
 	"cmd/verdict": {
 		ours:    []string{"migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite"},
 		modules: []string{grpc, protobuf, kong, yaml, xsync},
-		tests:   []string{envoyAPI, rpc}, // they ask as Envoy does, and read what a refused call carries
+		tests:   []string{envoyAPI, rpc, pgx}, // they ask as Envoy does, read what a refused call carries, and tamper as an owner could
 	},
 	"proto/verdictclient/stsidentity": {modules: []string{awsSDK}},
 	"proto/verdictclient":             {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
@@ -353,8 +363,8 @@ func TestTopLevelFolders(t *testing.T) {
 	}
 	var got []string
 	for _, e := range entries {
-		// bin is where make build puts its output; git ignores it.
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" {
+		// bin and dist are where make puts its output; git ignores them.
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" && e.Name() != "dist" {
 			got = append(got, e.Name())
 		}
 	}

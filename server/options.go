@@ -32,11 +32,13 @@ type Options struct {
 	Spool            Spool
 	Privacy          privacy.Config // what records say of people; zero: their ids, and the networks they call from
 	Seal             Seal
+	Exports          []Export
 	Secrets          *secret.Set   // read again while the server runs; nil: there are none
 	PolicyPoll       time.Duration // 0 means 1s
 	MaxPolicyAge     time.Duration // 0 means 1h
 	RevocationMaxAge time.Duration // apis with strict_revocation deny when revocations were not heard of for longer; 0 means 30s
 	DecisionTTL      time.Duration // longest an answer of Check may be kept; 0: not at all
+	AWSRoles         AWSRoles
 	Verbose          bool          // tell callers the exact reason of token failures; for development
 	DrainTimeout     time.Duration // longest that calls under way are waited for; 0 means 10s
 

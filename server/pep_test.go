@@ -37,20 +37,20 @@ import (
 
 const pepRole = "arn:aws:iam::123456789012:role/orders-authorizer"
 
-// sts is an account of AWS, as far as its issuer and tokens go.
-type sts struct {
+// account is an account of AWS, as far as its issuer and tokens go.
+type account struct {
 	*httptest.Server
 	key *rsa.PrivateKey
 }
 
-func newSTS(t *testing.T) *sts {
+func newSTS(t *testing.T) *account {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	s := &sts{key: key}
+	s := &account{key: key}
 	s.Server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(rw).Encode(map[string]any{"keys": []map[string]string{
 			{"kty": "RSA", "kid": "k", "alg": "RS256", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())},
@@ -60,7 +60,7 @@ func newSTS(t *testing.T) *sts {
 	return s
 }
 
-func (s *sts) token(t *testing.T, role string) string {
+func (s *account) token(t *testing.T, role string) string {
 	t.Helper()
 	now := time.Now().Unix()
 	claims, err := json.Marshal(map[string]any{"iss": s.URL, "aud": "verdict", "sub": role, "iat": now, "exp": now + 300})

@@ -19,6 +19,7 @@ import (
 	"github.com/verdict-authz/verdict/server/admin"
 	"github.com/verdict-authz/verdict/server/admin/trail"
 	"github.com/verdict-authz/verdict/server/audit"
+	"github.com/verdict-authz/verdict/server/audit/export"
 	"github.com/verdict-authz/verdict/server/audit/keep"
 	"github.com/verdict-authz/verdict/server/audit/privacy"
 	"github.com/verdict-authz/verdict/server/audit/seal"
@@ -51,6 +52,7 @@ type Server struct {
 	recorder *audit.Recorder
 	redactor *privacy.Redactor // between the decisions and the recorder
 	ahead    *keep.Ahead
+	exports  []*export.Exporter
 	sealer   *seal.Sealer // nil: nothing is sealed
 	trail    *trail.Service
 	draining context.Context // ends when calls are to end: streams would last
@@ -137,7 +139,7 @@ func (s *Server) wire(ctx context.Context, o Options) (err error) {
 	if s.gate, err = pep.New(o.PEP, o.Log); err != nil {
 		return err
 	}
-	if err := s.wireDecision(decider, &interceptor{log: o.Log, rules: known, gate: s.gate, draining: s.draining}, o); err != nil {
+	if err := s.wireDecision(ctx, decider, &interceptor{log: o.Log, rules: known, gate: s.gate, draining: s.draining}, o); err != nil {
 		return err
 	}
 	return s.wireAdmin(around, o)
@@ -154,12 +156,16 @@ func (s *Server) wireTrust(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-func (s *Server) wireDecision(decider *pdp.PDP, around *interceptor, o Options) error {
+func (s *Server) wireDecision(ctx context.Context, decider *pdp.PDP, around *interceptor, o Options) error {
 	envoy, err := extauthz.New(decider, extauthz.Config{Verbose: o.Verbose})
 	if err != nil {
 		return err
 	}
 	direct, err := access.New(decider, access.Config{MaxTTL: o.DecisionTTL, Verbose: o.Verbose})
+	if err != nil {
+		return err
+	}
+	aws, err := newCredentials(ctx, decider, direct, o)
 	if err != nil {
 		return err
 	}
@@ -170,6 +176,9 @@ func (s *Server) wireDecision(decider *pdp.PDP, around *interceptor, o Options) 
 	s.decision = newGRPC(creds, maxDecisionRequest, around, s.health)
 	authv3.RegisterAuthorizationServer(s.decision, envoy)
 	verdictv1.RegisterDecisionServiceServer(s.decision, direct)
+	if aws != nil {
+		verdictv1.RegisterCredentialsServiceServer(s.decision, aws)
+	}
 	return nil
 }
 

@@ -125,6 +125,10 @@ func (t trailStats) TrailStats() metrics.TrailStats {
 		sealed := t.s.sealer.Stats()
 		all.Seals, all.SealedThrough, all.Findings = true, sealed.SealedThrough, sealed.Findings
 	}
+	for _, e := range t.s.exports {
+		now := e.Stats()
+		all.Exports = append(all.Exports, metrics.ExportStats{Name: e.Name(), Lag: now.Lag, Exported: now.Exported, Refused: now.Refused, Failures: now.Failures})
+	}
 	if t.s.gate != nil {
 		calls := t.s.gate.Stats()
 		all.Admitted, all.Unidentified, all.NotAllowed, all.Unavailable = calls.Admitted, calls.Unidentified, calls.NotAllowed, calls.Unavailable

@@ -166,6 +166,18 @@ func (f *issuerFlags) provider() entra.Provider {
 	}
 }
 
+// awsFlags are about credentials of AWS. docs/aws-credentials.md is their guide.
+type awsFlags struct {
+	AWSRolesFile   string `name:"aws-roles-file" help:"YAML file of roles whose credentials are given out; none: nobody gets any." placeholder:"FILE"`
+	AWSRegion      string `name:"aws-sts-region" help:"Region whose STS is asked for roles that name none; none: AWS_REGION." placeholder:"REGION"`
+	AWSSTSEndpoint string `name:"aws-sts-endpoint" help:"Takes the place of STS's address in every region, such as that of a VPC endpoint." placeholder:"URL"`
+	AWSPerMinute   int    `name:"aws-per-minute" default:"10" help:"Credentials that a principal gets a minute, and at once."`
+}
+
+func (f *awsFlags) apply(o *server.Options) {
+	o.AWSRoles = server.AWSRoles{File: f.AWSRolesFile, Region: f.AWSRegion, Endpoint: f.AWSSTSEndpoint, PerMinute: f.AWSPerMinute}
+}
+
 // serveCmd is the settings of verdict serve.
 type serveCmd struct {
 	storeFlags
@@ -173,7 +185,9 @@ type serveCmd struct {
 	issuerFlags
 	keyFlags
 	groupFlags
+	awsFlags
 	evidenceFlags
+	exportFlags
 
 	DecisionListen      string `default:"127.0.0.1:7300" help:"Where proxies and functions ask: host:port or unix:/path."`
 	DecisionTLSCert     string `name:"decision-tls-cert" help:"PEM certificate chain of the decision listener." placeholder:"FILE"`
@@ -211,14 +225,16 @@ func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 	}
 	c.tuning.apply(&o)
 	c.groupFlags.apply(&o)
+	c.awsFlags.apply(&o)
 	err := c.keyFlags.apply(&o, &c.issuerFlags)
 	_, pepErr := pep.New(o.PEP, log) // fetches nothing yet
-	return o, errors.Join(err, pepErr, c.tuning.validate(), c.evidenceFlags.validate(), c.groupFlags.validate(), o.Validate())
+	return o, errors.Join(err, pepErr, c.tuning.validate(), c.evidenceFlags.validate(), c.exportFlags.validate(), c.groupFlags.validate(), o.Validate())
 }
 
 // refs are the secrets that are asked for, by flag.
 func (c *serveCmd) refs() map[string]secret.Ref {
 	refs := c.evidenceFlags.refs()
 	refs[storePasswordFlag], refs[graphSecretFlag] = c.StorePassword, c.GraphSecret
+	refs[otlpHeadersFlag], refs[kafkaPasswordFlag] = c.ExportOTLPHeaders, c.ExportKafkaPassword
 	return refs
 }

@@ -31,6 +31,7 @@ var examplePolicy []byte
 // devCmd is the settings of verdict dev.
 type devCmd struct {
 	tuning
+	awsFlags
 
 	Data           string `default:".verdict-dev" help:"Folder for the embedded store, the spool and the issuer's key; made when it is not there." placeholder:"DIR"`
 	DecisionListen string `default:"127.0.0.1:7300" help:"Where decisions are served; loopback or unix:/path."`
@@ -53,6 +54,7 @@ func (c *devCmd) options(s *surroundings) (server.Options, error) {
 		Log:      s.log,
 	}
 	c.tuning.apply(&o)
+	c.awsFlags.apply(&o)
 	return o, errors.Join(c.tuning.validate(), o.Validate())
 }
 

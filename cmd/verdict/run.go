@@ -18,12 +18,13 @@ const prefix = "VERDICT"
 // cli is every command and setting, one line each: flag over environment over default. The variable of --audit-queue is
 // VERDICT_AUDIT_QUEUE.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Serve decisions and administration."`
-	Dev     devCmd     `cmd:"" help:"Serve on this machine only, with an embedded store, a local token issuer and an example policy."`
-	Doctor  doctorCmd  `cmd:"" help:"Walk every check from the identity provider to a token and say which one fails, why, and how to mend it."`
-	Migrate migrateCmd `cmd:"" help:"Bring the schema of a store up to date; safe to run twice and from two places at once."`
-	Audit   auditCmd   `cmd:"" help:"Ask what was decided and changed: list, follow, explain, count, review."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve          serveCmd          `cmd:"" help:"Serve decisions and administration."`
+	Dev            devCmd            `cmd:"" help:"Serve on this machine only, with an embedded store, a local token issuer and an example policy."`
+	Doctor         doctorCmd         `cmd:"" help:"Walk every check from the identity provider to a token and say which one fails, why, and how to mend it."`
+	Migrate        migrateCmd        `cmd:"" help:"Bring the schema of a store up to date; safe to run twice and from two places at once."`
+	Audit          auditCmd          `cmd:"" help:"Ask what was decided and changed: list, follow, explain, count, review."`
+	AWSCredentials awsCredentialsCmd `cmd:"" name:"aws-credentials" help:"Get short-lived credentials of AWS for an alias, as a credential_process of AWS's own programs."`
+	Version        versionCmd        `cmd:"" help:"Print the version."`
 
 	LogLevel string `default:"info" enum:"debug,info,warn,error" help:"Least level of log lines: debug, info, warn or error."`
 }

@@ -16,7 +16,7 @@ import (
 const openTimeout = 10 * time.Second
 
 // Run serves until the context ends.
-func (c *serveCmd) Run(s *surroundings) error {
+func (c *serveCmd) Run(s *surroundings) (err error) {
 	o, err := c.options(s.log)
 	url, urlErr := c.url()
 	if err = errors.Join(err, urlErr); err != nil {
@@ -31,6 +31,12 @@ func (c *serveCmd) Run(s *surroundings) error {
 		return err
 	}
 	o.Secrets = secrets
+	exports, endExports, err := c.sinks(secrets)
+	defer func() { err = errors.Join(err, endExports()) }()
+	if err != nil {
+		return usage(err)
+	}
+	o.Exports = exports
 	st, err := openChecked(s, url, secrets)
 	if err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 	"github.com/verdict-authz/verdict/server/status"
 )
 
+// Response translates an answer, for doors whose callers read it as those of Check do.
+func (s *Server) Response(a *pdp.Answer) *verdictv1.CheckResponse { return s.response(a) }
+
 // response translates an answer. The asker is an enforcement point, so the reason is the exact one; detail and challenge
 // are what it may pass on to its caller.
 func (s *Server) response(a *pdp.Answer) *verdictv1.CheckResponse {

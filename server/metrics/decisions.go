@@ -12,7 +12,7 @@ import (
 
 // doors are the names that doors give themselves in decision records. A name that is not here is counted as otherDoor, so
 // that no caller can make labels; a test keeps the list complete.
-var doors = [...]string{"ext_authz", "check", otherDoor}
+var doors = [...]string{"ext_authz", "check", "credentials", "credentials-explain", otherDoor}
 
 const otherDoor = "other"
 

@@ -89,8 +89,7 @@ const maxPseudonyms = 120
 // FindPseudonyms says under which pseudonyms a principal stands in the records.
 func (s *Service) FindPseudonyms(_ context.Context, req *verdictv1.FindPseudonymsRequest) (*verdictv1.FindPseudonymsResponse, error) {
 	if s.pseudonyms == nil {
-		return nil, fmt.Errorf("find pseudonyms: records name principals by their object ids; pseudonyms are made with --audit-pseudonym-key-file: %w",
-			status.ErrPrecondition)
+		return nil, fmt.Errorf("%w: records name principals by their object ids; pseudonyms are made with --audit-pseudonym-key", status.ErrPrecondition)
 	}
 	var vs []status.Violation
 	now := s.cfg.Now().UTC()

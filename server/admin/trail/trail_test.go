@@ -243,7 +243,7 @@ func TestAnAccessReviewIsTheReviewers(t *testing.T) {
 func TestFindPseudonyms(t *testing.T) {
 	s := openSQLite(t)
 	_, err := ask(t, s).FindPseudonyms(t.Context(), &verdictv1.FindPseudonymsRequest{TenantId: tenant, PrincipalId: alice})
-	wantCode(t, err, codes.FailedPrecondition, "--audit-pseudonym-key-file")
+	wantCode(t, err, codes.FailedPrecondition, "--audit-pseudonym-key")
 
 	months := func(tid, oid string, from, to time.Time) iter.Seq2[string, string] {
 		return func(yield func(string, string) bool) {

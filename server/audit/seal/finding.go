@@ -64,6 +64,9 @@ func (f *Finding) What() string {
 	case DayGone:
 		return f.At.Format(time.DateOnly)
 	}
+	if f.At.IsZero() { // all of it was asked for
+		return ""
+	}
 	return f.At.Format(time.RFC3339)
 }
 

@@ -62,7 +62,8 @@ type row struct {
 	API, Permission, Name, Subject, Kind, Grant, Condition string
 	Begins, Ends, LastUsed, Principals, Reason, Ticket     string
 	Permissions                                            []string
-	More                                                   int // permissions that are not in Permissions
+	Denies                                                 []string // grants that forbid Permission to somebody
+	More                                                   int      // permissions that are not in Permissions
 	Marks                                                  []string
 }
 
@@ -88,7 +89,7 @@ func newPage(r *verdictv1.AccessReviewResponse, o Options) *page {
 	}
 	t := tally{apis: map[string]int{}, subjects: map[string]bool{}, given: map[[2]string]bool{}, ages: map[string]int{}}
 	at := r.GetAt().AsTime()
-	given := map[string][]gives{}
+	given, denied := map[string][]gives{}, forbidden(r.GetGrants())
 	var order []string
 	for _, line := range r.GetGrants() {
 		t.count(line, at)
@@ -116,7 +117,7 @@ func newPage(r *verdictv1.AccessReviewResponse, o Options) *page {
 		}
 	}
 	for _, id := range order {
-		p.APIs = append(p.APIs, whoCan(id, given[id], o.MaxRows))
+		p.APIs = append(p.APIs, whoCan(id, given[id], denied, o.MaxRows))
 	}
 	p.changes(r.GetChanges(), o.MaxRows)
 	p.Figures = t.figures(p, len(r.GetChanges()))
@@ -135,8 +136,28 @@ type gives struct {
 	line       *verdictv1.GrantReview
 }
 
+// shownDenies bounds how many denies one row names; their own table has all.
+const shownDenies = 3
+
+// forbidden are the ids of the deny grants in force, by api and permission. Without them who reads that a permission is given
+// may take it for had, although nobody, or not everybody, has it.
+func forbidden(lines []*verdictv1.GrantReview) map[[2]string][]string {
+	denied := map[[2]string][]string{}
+	for _, line := range lines {
+		g := line.GetGrant()
+		if g.GetEffect() == verdictv1.GrantEffect_GRANT_EFFECT_ALLOW || line.GetExpired() {
+			continue
+		}
+		for _, name := range line.GetPermissions() {
+			key := [2]string{g.GetApi(), name}
+			denied[key] = append(denied[key], g.GetId())
+		}
+	}
+	return denied
+}
+
 // whoCan is the table of an api. Grants come by subject and id, which the rows of each permission keep.
-func whoCan(api string, all []gives, most int) apiTable {
+func whoCan(api string, all []gives, denied map[[2]string][]string, most int) apiTable {
 	slices.SortStableFunc(all, func(x, y gives) int { return strings.Compare(x.permission, y.permission) })
 	a := apiTable{API: api}
 	for i, g := range all {
@@ -145,7 +166,10 @@ func whoCan(api string, all []gives, most int) apiTable {
 			break
 		}
 		r := grantRow(g.line)
-		r.Permission = g.permission
+		r.Permission, r.Denies = g.permission, denied[[2]string{api, g.permission}]
+		if extra := len(r.Denies) - shownDenies; extra > 0 {
+			r.Denies = append(slices.Clone(r.Denies[:shownDenies]), fmt.Sprintf("and %d more", extra))
+		}
 		a.Rows = append(a.Rows, r)
 	}
 	return a

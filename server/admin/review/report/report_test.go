@@ -61,6 +61,7 @@ func small() *verdictv1.AccessReviewResponse {
 	never.Unused, never.Grant.Reason, never.Grant.Ticket = true, "everybody may", "T-7"
 	deny := allow("keep", "orders", "tenant:"+tenant, "", "orders.delete")
 	deny.Grant.Effect, deny.Unused = verdictv1.GrantEffect_GRANT_EFFECT_DENY, true
+	deny.Permissions = []string{"orders.delete", "orders.write"}
 	return &verdictv1.AccessReviewResponse{
 		At: timestamppb.New(at), Revision: 42,
 		Grants: []*verdictv1.GrantReview{soon, readers, writers, deny, ended, never},
@@ -350,7 +351,9 @@ func TestWhatThePageTells(t *testing.T) {
 		"whole tenants":                `<dt>to a whole tenant</dt><dd class="value">1</dd>`,
 		"changes and administrators":   `<dt>changes by 2 administrators</dt><dd class="value">4</dd>`,
 		"changes without a reason":     `<dt>changes without a reason</dt><dd class="value">1</dd>`,
-		"a permission of a wildcard":   "<td><bdi>orders.write</bdi></td>",
+		"a permission of a wildcard":   "<td><bdi>orders.write</bdi>",
+		"a deny beside what it denies": `<td><bdi>orders.write</bdi><br><span class="mark">deny</span> <bdi class="id">keep</bdi></td>`,
+		"nothing beside other things":  "<td><bdi>orders.read</bdi></td>",
 		"a condition":                  "context.ip in &#34;10.0.0.0/8&#34;",
 		"the age of what is unused":    "91 to 180 days: 1",
 		"what has no use on record":    "no use on record: 1",
