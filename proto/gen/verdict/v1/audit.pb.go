@@ -432,7 +432,9 @@ type ExplainDecisionResponse struct {
 	Decision *DecisionRecord `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
 	// Why, a sentence a step, in the order in which it was decided.
 	Steps []string `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
-	// What today's policy would say. Absent when the record does not hold enough to ask again, such as a refused token.
+	// What today's policy would say to the caller as it was recorded: grants that were given since to other groups of its are not
+	// seen, and whether its token would still be accepted is not asked. Absent when the record does not hold enough to ask again:
+	// nobody was proven, the route was public, or the decision ended before grants were looked at.
 	Today *Outcome `protobuf:"bytes,3,opt,name=today,proto3" json:"today,omitempty"`
 	// What differs between then and now, a sentence each. Empty: nothing.
 	Differences   []string `protobuf:"bytes,4,rep,name=differences,proto3" json:"differences,omitempty"`
@@ -656,7 +658,7 @@ func (x *TailDecisionsRequest) GetSince() *timestamppb.Timestamp {
 // TailDecisionsResponse is one record.
 type TailDecisionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record. Absent in a heartbeat, which only moves the token.
+	// The record. Absent in a heartbeat, which only moves the token. The first message is one.
 	Decision *DecisionRecord `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
 	// Pass it back to go on after this record.
 	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
@@ -717,7 +719,8 @@ type SummarizeRequest struct {
 	By Dimension `protobuf:"varint,2,opt,name=by,proto3,enum=verdict.v1.Dimension" json:"by,omitempty"`
 	// Width of a time bucket, at least a minute; at most 2000 buckets. Absent: one bucket.
 	Bucket *durationpb.Duration `protobuf:"bytes,3,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	// At most this many keys, those with most denials first, then most allows; 0 means 100, at most 1000.
+	// At most this many keys, those with most denials first, then most allows; 0 means 100, at most 1000. Keys times buckets are
+	// at most 200000.
 	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1071,9 +1074,9 @@ type GrantReview struct {
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// Permissions it gives or forbids, wildcards resolved.
 	Permissions []string `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// UTC instant at which it first decided. Absent: never, as far as the records go back.
+	// UTC instant at which it first decided in the last 400 days. Absent: never, as far as is known.
 	FirstUsed *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
-	// UTC instant at which it last decided. Absent: never, as far as the records go back.
+	// UTC instant at which it last decided; up to a minute early. Absent: as above.
 	LastUsed *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
 	// Different principals that it decided for in that time.
 	Principals uint64 `protobuf:"varint,5,opt,name=principals,proto3" json:"principals,omitempty"`
@@ -1184,7 +1187,7 @@ type ListChangesRequest struct {
 	Trail Trail `protobuf:"varint,3,opt,name=trail,proto3,enum=verdict.v1.Trail" json:"trail,omitempty"`
 	// Who made them, exactly as in Change.actor. Empty: anyone.
 	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	// At most this many; 0 means 100, at most 1000.
+	// At most this many; 0 means 100, at most 1000. A page of large changes ends earlier; the token goes on.
 	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1605,7 +1608,8 @@ func (x *Pseudonym) GetPseudonym() string {
 // FactChange is one fact before and after.
 type FactChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The fact, as `api/orders`, `route/orders/list`, `grant/g-1`, `revocation/{id}`, `tenant/{provider}/{tid}` or `key/{kid}`.
+	// The fact, as `api/orders`, `route/orders/list`, `grant/g-1`, `revocation/{id}`, `tenant/{provider}/{tid}`, `key/{kid}`, `purge/{tenant}` or,
+	// for all tenants, `purge`.
 	Fact string `protobuf:"bytes,1,opt,name=fact,proto3" json:"fact,omitempty"`
 	// As it was, JSON. Empty: it was not there.
 	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
@@ -1927,7 +1931,7 @@ type DecisionRecord struct {
 	Resource string `protobuf:"bytes,19,opt,name=resource,proto3" json:"resource,omitempty"`
 	// Ids of the grants that decided.
 	Grants []string `protobuf:"bytes,20,rep,name=grants,proto3" json:"grants,omitempty"`
-	// The door: `ext_authz` or `check`.
+	// The door: `ext_authz`, `check`, `credentials` or `credentials-explain`.
 	Door string `protobuf:"bytes,21,opt,name=door,proto3" json:"door,omitempty"`
 	// Who asked: the enforcement point's identity from its client certificate. Empty: not authenticated.
 	Pep string `protobuf:"bytes,22,opt,name=pep,proto3" json:"pep,omitempty"`
