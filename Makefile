@@ -21,7 +21,7 @@ step    = .ci/step
 packages_with = grep -rlE --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u
 
 .PHONY: help tools build unit test race check format vet lint proto proto-check envoy-check fuzz bench \
-	test-postgres test-envoy chaos-audit bench-audit run demo clean
+	test-postgres test-envoy chaos-audit bench-audit bench-lambda run demo lambda deploy-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,15 +37,16 @@ unit: ## the tests without the race detector, for a quick answer (PKG=./server/p
 
 test: ## everything that CI wants: the tools that it needs, then check
 	@$(step) tools .ci/tools.sh envoy postgres buf protoc-gen-go protoc-gen-go-grpc golangci-lint
-	@$(step) tools .ci/tools.sh --if-possible samba oidc-provider moto
+	@$(step) tools .ci/tools.sh --if-possible samba oidc-provider moto tflint cfn-lint terraform
 	@$(MAKE) check
 
-check: ## what CI runs once the tools are there: format, vet, contract, lint, Envoy's configuration, all tests with -race
+check: ## what CI runs once the tools are there: format, vet, contract, lint, Envoy's configuration, deployments, all tests with -race
 	@$(step) format $(MAKE) format
 	@$(step) vet $(MAKE) vet
 	@$(step) proto-check $(MAKE) proto-check
 	@$(step) lint $(MAKE) lint
 	@$(step) envoy-check $(MAKE) envoy-check
+	@$(step) deploy-check $(MAKE) deploy-check
 	@$(step) race $(MAKE) race
 
 format: ## fail when a Go file is not as gofmt would have it
@@ -72,6 +73,9 @@ proto-check: ## the contract: lint, format, nothing broken since the base commit
 envoy-check: ## let Envoy read the configuration that we ship
 	@$(servers) && "$$VERDICT_ENVOY" --mode validate -c deploy/envoy/envoy.yaml -l warn --disable-hot-restart
 
+deploy-check: ## Terraform's format and tflint, cfn-lint on the SAM templates; what is missing is skipped (make tools, and terraform on PATH)
+	@$(servers) && .ci/deploy-check
+
 fuzz: ## run each fuzz target for FUZZTIME (10s); PKG=./server/request for one folder
 	@.ci/fuzz $(FUZZTIME) $(PKG)
 
@@ -90,6 +94,9 @@ bench-audit: ## what a decision record costs: into Postgres beside a bare COPY, 
 	@.ci/tools.sh postgres
 	@$(servers) && .ci/bench-audit
 
+bench-lambda: ## what the Lambda authorizer costs: its start, an invocation's CPU, and its zip
+	@.ci/bench-lambda
+
 chaos-audit: ## kill verdict KILLS times (50), Postgres a quarter as often, and cut COPY at 20 times as many bytes: no record may be lost
 	@.ci/tools.sh postgres
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./store/postgres -count=1 -timeout 60m -v -run '^TestABatchCutAnywhereIsKeptOnce$$' -args -cuts=$$((20 * $(KILLS)))
@@ -106,6 +113,9 @@ demo: ## a real Envoy, a real decision: 200, 401 and 403 with a reason (KEEP=1 l
 	@go build -trimpath -o bin/ ./cmd/verdict
 	@$(servers) && go run ./deploy/demo -verdict bin/verdict -envoy "$$VERDICT_ENVOY" $(if $(KEEP),-keep)
 
+lambda: ## build the Lambda authorizer's packages into dist/, the same bytes each time
+	@go run ./deploy/lambda
+
 clean: ## remove what was built; the tools stay (rm -r .tools)
-	rm -rf bin
+	rm -rf bin dist
 	go clean -testcache

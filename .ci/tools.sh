@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing verdict needs into .tools/bin, from the pins beside this file.
 #
-#   .ci/tools.sh [TOOL...]     no argument: all of them, Postgres included; Samba only when it is named
+#   .ci/tools.sh [TOOL...]     no argument: all of them, Postgres included; Samba and Terraform only when they are named
 #   .ci/tools.sh --if-possible TOOL...   those that this machine can have; for the others it says in a line what is missing
 #   .ci/tools.sh --env         prints the environment that the tests read, for `eval`
 #
@@ -207,12 +207,27 @@ install_samba() {
 		die "no Samba domain controller: install it (Debian: samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind)"
 }
 
+# find_terraform prints the Terraform on PATH, if it is new enough for the modules: 1.9.
+find_terraform() {
+	local minor
+	command -v terraform >/dev/null || return 0
+	minor=$(CHECKPOINT_DISABLE=1 terraform version 2>/dev/null | sed -nE 's/^Terraform v1\.([0-9]+)\..*/\1/p')
+	if [[ -n $minor && $minor -ge 9 ]]; then command -v terraform; fi
+}
+
+# install_terraform looks for Terraform and cannot install it: it is in no package that a hash could pin, and does not build
+# with go install, since its go.mod replaces modules.
+install_terraform() {
+	[[ -n $(find_terraform) ]] || die "no Terraform 1.9 or newer on PATH: install it"
+}
+
 # install NAME: by its line in the pins.
 install() {
 	local kind name rest
 	case $1 in
 	postgres) install_postgres; return ;;
 	samba) install_samba; return ;;
+	terraform) install_terraform; return ;;
 	esac
 	while read -r kind name rest; do
 		[[ $name == "$1" ]] || continue
@@ -227,7 +242,7 @@ install() {
 		esac
 		return
 	done < <(grep -v '^#' "$pins")
-	die "no tool called $1; there are: $(all) samba"
+	die "no tool called $1; there are: $(all) samba terraform"
 }
 
 # all prints every tool's name, in one line.
@@ -235,9 +250,10 @@ all() { { awk '$1 == "wheel" || $1 == "go" || $1 == "npm" || $1 == "pip" { print
 
 # print_env says where the tests find real servers; what is not there is left out, and its tests skip.
 print_env() {
-	local envoy postgres
+	local envoy postgres terraform
 	envoy=$(find_envoy)
 	postgres=$(find_postgres)
+	terraform=$(find_terraform)
 	printf 'export PATH=%q:"$PATH"\n' "$bin"
 	[[ -z $envoy ]] || printf 'export VERDICT_ENVOY=%q VERDICT_TEST_ENVOY=%q\n' "$envoy" "$envoy"
 	[[ -z $postgres ]] || printf 'export VERDICT_POSTGRES_BIN=%q\n' "$postgres"
@@ -247,6 +263,10 @@ print_env() {
 	if [[ -f $tools/moto/.stamp && -x $tools/moto/bin/moto_server ]]; then
 		printf 'export VERDICT_TEST_MOTO=%q\n' "$tools/moto/bin/moto_server"
 	fi
+	if [[ -f $tools/cfn-lint/.stamp && -x $tools/cfn-lint/bin/cfn-lint ]]; then
+		printf 'export VERDICT_TEST_CFN_LINT=%q\n' "$tools/cfn-lint/bin/cfn-lint"
+	fi
+	[[ -z $terraform ]] || printf 'export VERDICT_TEST_TERRAFORM=%q\n' "$terraform"
 }
 
 main() {
