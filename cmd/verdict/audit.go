@@ -58,7 +58,7 @@ type auditListCmd struct {
 	timeFlags
 	filterFlags
 
-	Limit int  `env:"-" default:"100" help:"At most this many; 0: all." placeholder:"N"`
+	Limit int  `env:"-" default:"100" help:"At most this many; 100 unless set, 0: all." placeholder:"N"`
 	Wide  bool `env:"-" help:"Print ids whole, however long the line."`
 }
 

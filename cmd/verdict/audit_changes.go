@@ -20,7 +20,7 @@ type auditChangesCmd struct {
 
 	Trail string `env:"-" enum:"policy,revocation,trust," default:"" help:"Only policy, revocation or trust." placeholder:"TRAIL"`
 	Actor string `env:"-" help:"Only those of this administrator." placeholder:"WHO"`
-	Limit int    `env:"-" default:"50" help:"At most this many; 0: all." placeholder:"N"`
+	Limit int    `env:"-" default:"50" help:"At most this many; 50 unless set, 0: all." placeholder:"N"`
 	Facts bool   `env:"-" help:"Print each fact before and after."`
 	Wide  bool   `env:"-" help:"Print lines whole, however long."`
 }

@@ -113,7 +113,7 @@ func asked(d *verdictv1.DecisionRecord) string {
 		parts = append(parts, d.GetApi(), strings.Join(d.GetPermissions(), ","), d.GetResource())
 	}
 	if n := d.GetRepeats(); n > 0 {
-		parts = append(parts, fmt.Sprintf("(and %d more like it)", n))
+		parts = append(parts, fmt.Sprintf("(+%d like it)", n))
 	}
 	return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
 }
@@ -184,6 +184,7 @@ func (s *screen) record(d *verdictv1.DecisionRecord) error {
 		{"resource", d.GetResource(), ""},
 		{"missing", strings.Join(d.GetMissingPermissions(), ", "), ""},
 		{"grants", strings.Join(d.GetGrants(), ", "), ""},
+		{"granted to", strings.Join(d.GetGrantSubjects(), ", "), ""},
 		{"subjects", strings.Join(d.GetSubjects(), ", "), ""},
 		{"scopes", strings.Join(d.GetScopes(), ", "), ""},
 		{"door", d.GetDoor(), ""},

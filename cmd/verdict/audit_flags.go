@@ -47,7 +47,14 @@ func (s span) String() string {
 	if days := d / spanDay; days > 0 && d%spanDay == 0 {
 		return fmt.Sprintf("%dd", days)
 	}
-	return d.String()
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // moment is an instant: RFC 3339, or a day, which begins at midnight UTC.

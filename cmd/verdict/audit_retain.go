@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *auditRetainCmd) retain(s *surroundings, st store.Store, r *keep.Retenti
 	}
 	err = r.Apply(s.ctx, st, steps, func(res keep.Result) {
 		all = append(all, res)
-		fmt.Fprintf(os.Stderr, "dropped %s\n", res.Partition.Name) // it may take hours
+		s.log.Info("dropped", "partition", res.Partition.Name, "archived", res.Archive.Records) // the others may take hours
 	})
 	if err == nil {
 		err = st.ForgetGrantUse(s.ctx, store.Day(now).AddDate(0, 0, -c.KeepUse))

@@ -23,8 +23,8 @@ type auditReviewCmd struct {
 	CSV            string `name:"csv" env:"-" help:"Write a row a grant to this file; - is standard output." placeholder:"FILE"`
 	HTML           string `name:"html" env:"-" help:"Write a report to read, print and sign to this file; - is standard output." placeholder:"FILE"`
 	API            string `name:"api" env:"-" help:"Only this api." placeholder:"ID"`
-	UnusedAfter    span   `env:"-" default:"90d" help:"Grants not used for this long are unused; at most 400d." placeholder:"TIME"`
-	ExpiringWithin span   `env:"-" default:"30d" help:"Grants that end within this time are told." placeholder:"TIME"`
+	UnusedAfter    span   `env:"-" default:"90d" help:"Grants not used for this long are unused; 90d unless set, at most 400d." placeholder:"TIME"`
+	ExpiringWithin span   `env:"-" default:"30d" help:"Grants that end within this time are told; 30d unless set." placeholder:"TIME"`
 	Title          string `env:"-" default:"Access review" help:"Title of the report." placeholder:"TEXT"`
 	Organisation   string `env:"-" help:"Whose policy it is, for the head of the report." placeholder:"NAME"`
 	Wide           bool   `env:"-" help:"Print lines whole, however long."`
@@ -56,6 +56,14 @@ func count(all ...bool) (n int) {
 		}
 	}
 	return n
+}
+
+// counted is a number of things.
+func counted[N int | uint64](n N, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // Run asks for the review and writes it where it is wanted: as files, as JSON, or as a table.
@@ -139,8 +147,8 @@ func (s *screen) reviewed(r *verdictv1.AccessReviewResponse) error {
 		expiring += count(g.GetExpiring())
 		expired += count(g.GetExpired())
 	}
-	_, err := fmt.Fprintf(s.to, "revision %d: %d grants, %d unused, %d end soon, %d ended; %d changes by administrators\n",
-		r.GetRevision(), len(r.GetGrants()), unused, expiring, expired, len(r.GetChanges()))
+	_, err := fmt.Fprintf(s.to, "revision %d: %s, %d unused, %d end soon, %d ended; %s by administrators\n",
+		r.GetRevision(), counted(len(r.GetGrants()), "grant"), unused, expiring, expired, counted(len(r.GetChanges()), "change"))
 	return err
 }
 

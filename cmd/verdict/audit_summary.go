@@ -19,9 +19,9 @@ type auditSummaryCmd struct {
 	timeFlags
 	filterFlags
 
-	By     string `env:"-" enum:"reason,route,principal,grant,all" default:"reason" help:"Count by reason, route, principal or grant, or all together." placeholder:"WHAT"`
+	By     string `env:"-" enum:"reason,route,principal,grant,all" default:"reason" help:"Count by reason (unless set), route, principal or grant, or all together." placeholder:"WHAT"`
 	Bucket span   `env:"-" help:"Count apart for each such time, at least 1m; none: once." placeholder:"TIME"`
-	Top    uint32 `env:"-" default:"20" help:"At most this many, those with most denials first; at most 1000." placeholder:"N"`
+	Top    uint32 `env:"-" default:"20" help:"At most this many, those with most denials first; 20 unless set, at most 1000." placeholder:"N"`
 	Wide   bool   `env:"-" help:"Print keys whole, however long the line."`
 }
 
@@ -172,6 +172,8 @@ func keyWord(key, by string) string {
 		return "(nobody was proven)"
 	case key == "" && by == "route":
 		return "(no api)"
+	case strings.HasSuffix(key, "/") && by == "route":
+		return key + " (no route)"
 	case by == "reason":
 		return strings.TrimPrefix(key, reasonPrefix)
 	default:

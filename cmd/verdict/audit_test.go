@@ -239,7 +239,7 @@ there are more; see --top
 		},
 		"by principal over time, a line each": {
 			args: []string{"--by", "principal", "--bucket", "1h"}, counts: []*verdictv1.Count{count("", 0, 0, 1), count("", 3, 0, 7), count("t/p", 1, 4, 0)},
-			want: `PRINCIPAL            ALLOWED  DENIED  EVERY 1h0m0s
+			want: `PRINCIPAL            ALLOWED  DENIED  EVERY 1h
 (nobody was proven)        0       8  ▂  █
 t/p                        4       0   █
 `,

@@ -27,7 +27,7 @@ type auditVerifyCmd struct {
 	Key       []string `env:"-" sep:"none" help:"Public key that digests are signed with; repeat for older ones." placeholder:"FILE.pub"`
 	Digests   string   `env:"-" help:"Folder of copies of the digests, to compare with those of the store." placeholder:"DIR"`
 	KeptSince moment   `env:"-" help:"Days from then on must be there; none: days without a partition are taken for retained away, and listed." placeholder:"DAY"`
-	Findings  int      `env:"-" default:"1000" help:"Print at most this many findings; all are counted." placeholder:"N"`
+	Findings  int      `env:"-" default:"1000" help:"Print at most this many findings, 1000 unless set; all are counted." placeholder:"N"`
 	JSON      bool     `name:"json" env:"-" help:"Print one JSON object."`
 
 	now func() time.Time // nil means time.Now
@@ -153,7 +153,7 @@ func printResult(to io.Writer, r *seal.Result) error {
 		fmt.Fprintf(to, "range: %s to %s; sealed through %s\n", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.SealedThrough.Format(time.RFC3339))
 	}
 	if r.Late > 0 || r.Waiting > 0 {
-		fmt.Fprintf(to, "late: %d records are in backfill digests; %d records and changes wait for one\n", r.Late, r.Waiting)
+		fmt.Fprintf(to, "late: %s sealed by backfill digests, %d records and changes to be sealed by the next\n", counted(r.Late, "record"), r.Waiting)
 	}
 	if r.NotKept > 0 {
 		fmt.Fprintf(to, "not kept any more: %d records of %d days, %s to %s; their digests are\n", r.NotKept, len(r.Days),
@@ -162,7 +162,8 @@ func printResult(to io.Writer, r *seal.Result) error {
 	if r.Copies > 0 {
 		fmt.Fprintf(to, "copies: %d digests are as their copies\n", r.Copies)
 	}
-	_, err := fmt.Fprintf(to, "verified: %d records, %d changes, %d digests, %d findings\n", r.Records, r.Changes, r.Digests, r.Found)
+	_, err := fmt.Fprintf(to, "verified: %s, %s, %s, %s\n",
+		counted(r.Records, "record"), counted(r.Changes, "change"), counted(r.Digests, "digest"), counted(r.Found, "finding"))
 	return err
 }
 

@@ -19,11 +19,11 @@ import (
 
 // remoteFlags say which verdict a command talks to, over its admin listener.
 type remoteFlags struct {
-	Admin     string `default:"127.0.0.1:7301" help:"Admin listener of verdict: host:port or unix:/path." placeholder:"ADDRESS"`
+	Admin     string `default:"127.0.0.1:7301" help:"Admin listener of verdict: host:port or unix:/path; 127.0.0.1:7301 unless set." placeholder:"ADDRESS"`
 	AdminCA   string `name:"admin-ca" help:"PEM certificates that sign that of the admin listener; TLS is used." placeholder:"FILE"`
 	AdminCert string `name:"admin-cert" help:"PEM certificate chain to show to the admin listener." placeholder:"FILE"`
 	AdminKey  string `name:"admin-key" help:"PEM private key of --admin-cert." placeholder:"FILE"`
-	Timeout   span   `env:"-" default:"30s" help:"Longest a call may take, such as 30s or 5m." placeholder:"TIME"`
+	Timeout   span   `env:"-" default:"30s" help:"Longest a call may take, such as 5m; 30s unless set." placeholder:"TIME"`
 }
 
 // maxAnswer bounds an answer in memory. An access review of 100,000 grants is about 50 MiB.
