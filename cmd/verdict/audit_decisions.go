@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -84,7 +85,7 @@ func (p *decisionPrinter) fields(d *verdictv1.DecisionRecord) []field {
 	}
 }
 
-// caller is who was proven. The first part of an id is enough to tell two callers apart, and get tells the whole.
+// caller is who was proven. Both ends of an id are enough to tell two callers apart, and get tells the whole.
 func caller(d *verdictv1.DecisionRecord, whole bool) string {
 	id := d.GetPrincipalId()
 	switch {
@@ -92,11 +93,9 @@ func caller(d *verdictv1.DecisionRecord, whole bool) string {
 		return "-"
 	case whole:
 		id = d.GetTenantId() + "/" + id
-	default:
-		id = cut(id, 8)
-		if len(d.GetPrincipalId()) > 8 {
-			id = d.GetPrincipalId()[:8]
-		}
+	case utf8.RuneCountInString(id) > 12:
+		all := []rune(id)
+		id = string(all[:4]) + "…" + string(all[len(all)-4:])
 	}
 	return kindWord(d.GetPrincipalKind()) + " " + id
 }

@@ -115,9 +115,9 @@ func (s *screen) table(heading []string, rows [][]field) error {
 	return nil
 }
 
-// json writes a message as one line. protojson varies its spaces on purpose; here they are gone.
+// json writes a message as one line, with the names of the contract as in exported files. protojson varies its spaces on purpose; here they are gone.
 func (s *screen) json(m proto.Message) error {
-	text, err := protojson.Marshal(m)
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/audit/seal"
 )
 
 func TestAuditListForPeople(t *testing.T) {
@@ -30,10 +31,10 @@ func TestAuditListForPeople(t *testing.T) {
 	if code != exitOK || errs != "" {
 		t.Fatalf("%d %s", code, errs)
 	}
-	want := `TIME (UTC)           EFFECT  REASON            CALLER         DECISION                              ASKED
-2026-11-21 10:05:00  allow   ALLOWED_BY_GRANT  user bbbbbbbb  01932f5e-8c7a-7b3e-9d2f-000000000000  GET orders/read
-2026-11-21 10:04:00  deny    NO_GRANT          user bbbbbbbb  01932f5e-8c7a-7b3e-9d2f-000000000001  GET orders/read
-2026-11-21 10:03:00  allow   ALLOWED_BY_GRANT  user bbbbbbbb  01932f5e-8c7a-7b3e-9d2f-000000000002  orders reports.run…
+	want := `TIME (UTC)           EFFECT  REASON            CALLER          DECISION                              ASKED
+2026-11-21 10:05:00  allow   ALLOWED_BY_GRANT  user bbbb…0001  01932f5e-8c7a-7b3e-9d2f-000000000000  GET orders/read
+2026-11-21 10:04:00  deny    NO_GRANT          user bbbb…0001  01932f5e-8c7a-7b3e-9d2f-000000000001  GET orders/read
+2026-11-21 10:03:00  allow   ALLOWED_BY_GRANT  user bbbb…0001  01932f5e-8c7a-7b3e-9d2f-000000000002  orders reports.run…
 `
 	if d := cmp.Diff(want, out); d != "" {
 		t.Error(d)
@@ -445,6 +446,29 @@ func TestPlainTextCannotSteerATerminal(t *testing.T) {
 	} {
 		if got := plain(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWordsForPeople(t *testing.T) {
+	for name, tc := range map[string]struct{ got, want string }{
+		"a flood tells how many more it stands for":  {asked(&verdictv1.DecisionRecord{Repeats: 8}), "(+8 like it)"},
+		"a flood of an api tells the api too":        {asked(&verdictv1.DecisionRecord{Api: "orders", Method: "GET", Repeats: 2}), "GET orders (+2 like it)"},
+		"an api without a route is not half a route": {keyWord("orders/", "route"), "orders/ (no route)"},
+		"no api":                                 {keyWord("", "route"), "(no api)"},
+		"a grant whose id ends in a slash stays": {keyWord("a/", "grant"), "a/"},
+		"an hour has no minutes":                 {span(time.Hour).String(), "1h"},
+		"half an hour has no seconds":            {span(30 * time.Minute).String(), "30m"},
+		"a quarter of an hour more":              {span(75 * time.Minute).String(), "1h15m"},
+		"seconds stay":                           {span(90 * time.Second).String(), "1m30s"},
+		"ten seconds are not cut to one":         {span(10 * time.Second).String(), "10s"},
+		"days":                                   {span(90 * spanDay).String(), "90d"},
+		"one thing":                              {counted(1, "grant"), "1 grant"},
+		"no thing":                               {counted(0, "grant"), "0 grants"},
+		"an unset time that was to be sealed is bare": {(&seal.Finding{Kind: seal.NotSealed}).What(), ""},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("%s: %q, want %q", name, tc.got, tc.want)
 		}
 	}
 }

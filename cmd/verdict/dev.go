@@ -32,6 +32,7 @@ var examplePolicy []byte
 type devCmd struct {
 	tuning
 	awsFlags
+	evidenceFlags
 
 	Data           string `default:".verdict-dev" help:"Folder for the embedded store, the spool and the issuer's key; made when it is not there." placeholder:"DIR"`
 	DecisionListen string `default:"127.0.0.1:7300" help:"Where decisions are served; loopback or unix:/path."`
@@ -55,7 +56,7 @@ func (c *devCmd) options(s *surroundings) (server.Options, error) {
 	}
 	c.tuning.apply(&o)
 	c.awsFlags.apply(&o)
-	return o, errors.Join(c.tuning.validate(), o.Validate())
+	return o, errors.Join(c.tuning.validate(), c.evidenceFlags.validate(), o.Validate())
 }
 
 // Run serves until the context ends.
@@ -66,6 +67,12 @@ func (c *devCmd) Run(s *surroundings) error {
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
+	}
+	if o.Secrets, err = openSecrets(s, "", c.evidenceFlags.refs()); err != nil {
+		return err
+	}
+	if err := c.evidenceFlags.apply(s.ctx, &o, o.Secrets); err != nil {
+		return err
 	}
 	local, lis, err := c.openIssuer(s.ctx)
 	if err != nil {

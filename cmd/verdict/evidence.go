@@ -29,8 +29,8 @@ const (
 )
 
 func (f *evidenceFlags) validate() (err error) {
-	if f.AuditSealEvery < time.Second || 24*time.Hour%f.AuditSealEvery != 0 {
-		err = errors.Join(err, fmt.Errorf("--audit-seal-every: %s is not a whole part of a day", f.AuditSealEvery))
+	if f.AuditSealEvery < time.Minute || 24*time.Hour%f.AuditSealEvery != 0 {
+		err = errors.Join(err, fmt.Errorf("--audit-seal-every: %s is not a whole part of a day of at least 1m", f.AuditSealEvery))
 	}
 	if f.AuditSealKey.IsZero() && (f.AuditDigests != "" || f.AuditSealEvery != time.Hour) {
 		err = errors.Join(err, errors.New("--audit-digests, --audit-seal-every: nothing is sealed without --audit-seal-key"))
