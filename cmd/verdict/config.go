@@ -234,7 +234,7 @@ func (c *serveCmd) options(log *slog.Logger) (server.Options, error) {
 // refs are the secrets that are asked for, by flag.
 func (c *serveCmd) refs() map[string]secret.Ref {
 	refs := c.evidenceFlags.refs()
-	refs[storePasswordFlag], refs[graphSecretFlag] = c.StorePassword, c.GraphSecret
+	refs[storePasswordFlag], refs[graphSecretFlag], refs[ldapPasswordFlag] = c.StorePassword, c.GraphSecret, c.LDAPPassword
 	refs[otlpHeadersFlag], refs[kafkaPasswordFlag] = c.ExportOTLPHeaders, c.ExportKafkaPassword
 	return refs
 }

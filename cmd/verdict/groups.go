@@ -30,20 +30,24 @@ type groupFlags struct {
 
 	MirrorPoll time.Duration `default:"60s" help:"Time between two rounds of copying groups, with --groups mirror."`
 
-	LDAPURL          []string `name:"ldap-url" help:"Servers of Active Directory, ldaps://host or ldap://host (raised to TLS); repeat for more." placeholder:"URL"`
-	LDAPCAFile       string   `name:"ldap-ca-file" help:"PEM certificates that sign those of the servers." placeholder:"FILE"`
-	LDAPServerName   string   `name:"ldap-server-name" help:"Name in the servers' certificates; none: the host of the URL." placeholder:"NAME"`
-	LDAPBindDN       string   `name:"ldap-bind-dn" help:"Account that searches: DN or user@domain." placeholder:"DN"`
-	LDAPPasswordFile string   `name:"ldap-password-file" help:"Password of that account." placeholder:"FILE"`
-	LDAPBaseDN       string   `name:"ldap-base-dn" help:"Below it are users and groups." placeholder:"DN"`
-	LDAPUserBy       string   `name:"ldap-user-by" default:"sid" enum:"sid,upn,sam" help:"How users are found: sid (claim onprem_sid), upn or sam (claim upn)."`
-	LDAPGroupID      string   `name:"ldap-group-id" default:"sid" enum:"sid,dn,guid" help:"What grants name groups by: sid, dn or guid."`
+	LDAPURL          []string   `name:"ldap-url" help:"Servers of Active Directory, ldaps://host or ldap://host (raised to TLS); repeat for more." placeholder:"URL"`
+	LDAPCAFile       string     `name:"ldap-ca-file" help:"PEM certificates that sign those of the servers." placeholder:"FILE"`
+	LDAPServerName   string     `name:"ldap-server-name" help:"Name in the servers' certificates; none: the host of the URL." placeholder:"NAME"`
+	LDAPBindDN       string     `name:"ldap-bind-dn" help:"Account that searches: DN or user@domain." placeholder:"DN"`
+	LDAPPasswordFile string     `name:"ldap-password-file" help:"Password of that account." placeholder:"FILE"`
+	LDAPPassword     secret.Ref `name:"ldap-password" help:"Secret that is that password, in place of a file." placeholder:"REF"`
+	LDAPBaseDN       string     `name:"ldap-base-dn" help:"Below it are users and groups." placeholder:"DN"`
+	LDAPUserBy       string     `name:"ldap-user-by" default:"sid" enum:"sid,upn,sam" help:"How users are found: sid (claim onprem_sid), upn or sam (claim upn)."`
+	LDAPGroupID      string     `name:"ldap-group-id" default:"sid" enum:"sid,dn,guid" help:"What grants name groups by: sid, dn or guid."`
 }
 
 // validate says what is wrong with the flags as such. What a credential needs, it says itself.
 func (f *groupFlags) validate() error {
 	if kind := azure.Kind(f.GraphCredential); !f.GraphSecret.IsZero() && kind != azure.Certificate && kind != azure.Secret {
 		return errors.New("--graph-secret: it is for --graph-credential secret or certificate")
+	}
+	if !f.LDAPPassword.IsZero() && len(f.LDAPURL) == 0 {
+		return errors.New("--ldap-password: it means nothing without --ldap-url")
 	}
 	return nil
 }
@@ -70,7 +74,8 @@ func (f *groupFlags) apply(o *server.Options) {
 	}
 }
 
-// applySecret has Graph asked with a secret that is kept elsewhere.
-func (f *groupFlags) applySecret(o *server.Options, secrets *secret.Set) {
+// applySecrets has directories asked with secrets that are kept elsewhere.
+func (f *groupFlags) applySecrets(o *server.Options, secrets *secret.Set) {
 	o.Groups.Credential.Stored = follow(secrets, graphSecretFlag)
+	o.Groups.LDAP.Password = follow(secrets, ldapPasswordFlag)
 }

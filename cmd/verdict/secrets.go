@@ -12,6 +12,7 @@ import (
 const (
 	storePasswordFlag = "--store-password"
 	graphSecretFlag   = "--graph-secret"
+	ldapPasswordFlag  = "--ldap-password"
 )
 
 // openSecrets reads the secrets of flags. All that cannot be had are told at once. cloud is that of Azure; "" means global.

@@ -26,7 +26,7 @@ func (c *serveCmd) Run(s *surroundings) (err error) {
 	if err != nil {
 		return err
 	}
-	c.applySecret(&o, secrets)
+	c.applySecrets(&o, secrets)
 	if err := c.evidenceFlags.apply(s.ctx, &o, secrets); err != nil {
 		return err
 	}

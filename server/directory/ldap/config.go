@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -40,14 +41,17 @@ const (
 type Config struct {
 	// URLs are the directory's servers, in order: ldaps://host[:636], or ldap://host[:389], which is raised to TLS by StartTLS.
 	URLs         []string
-	CAFile       string   // PEM; nothing else is trusted
-	ServerName   string   // in the servers' certificates; "" means the host of the URL
-	BindDN       string   // or user@domain
-	PasswordFile string   // read for every connection; a line's end at its end is no part of it
-	BaseDN       string   // below it are users and groups
-	Tenants      []string // the tenants whose users come from this directory, at least one
-	UserBy       UserBy   // "" means sid
-	GroupID      GroupID  // "" means sid
+	CAFile       string // PEM; nothing else is trusted
+	ServerName   string // in the servers' certificates; "" means the host of the URL
+	BindDN       string // or user@domain
+	PasswordFile string // read for every connection; a line's end at its end is no part of it
+	// Password gives the password in place of the file, for every connection: another one counts from then on. Its errors hold
+	// nothing of it.
+	Password func(ctx context.Context) ([]byte, error)
+	BaseDN   string   // below it are users and groups
+	Tenants  []string // the tenants whose users come from this directory, at least one
+	UserBy   UserBy   // "" means sid
+	GroupID  GroupID  // "" means sid
 
 	Pool        int           // connections; 0 means 4
 	DialTimeout time.Duration // to connect, encrypt and bind; 0 means 3 s
@@ -118,8 +122,11 @@ func (c *Config) checkServers() (err error) {
 }
 
 func (c *Config) checkNames() (err error) {
-	if c.BindDN == "" || c.PasswordFile == "" {
-		err = errors.Join(err, errors.New("ldap: give bind DN and password file; an anonymous bind sees no groups"))
+	if c.BindDN == "" || c.PasswordFile == "" && c.Password == nil {
+		err = errors.Join(err, errors.New("ldap: give bind DN and password; an anonymous bind sees no groups"))
+	}
+	if c.PasswordFile != "" && c.Password != nil {
+		err = errors.Join(err, errors.New("ldap: a password file and a stored password: give one of them"))
 	}
 	if _, wrong := goldap.ParseDN(c.BaseDN); wrong != nil || c.BaseDN == "" {
 		err = errors.Join(err, fmt.Errorf("ldap: base DN %q is not a distinguished name", c.BaseDN))

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -62,6 +63,7 @@ func TestNewRefuses(t *testing.T) {
 		"an authority that is missing":  {func(c *Config) { c.CAFile = "missing" }, "CA file"},
 		"an anonymous bind":             {func(c *Config) { c.BindDN = "" }, "anonymous"},
 		"a bind without password":       {func(c *Config) { c.PasswordFile = "" }, "anonymous"},
+		"two passwords":                 {func(c *Config) { c.Password = func(context.Context) ([]byte, error) { return nil, nil } }, "give one of them"},
 		"no base":                       {func(c *Config) { c.BaseDN = "" }, "base DN"},
 		"a base that is none":           {func(c *Config) { c.BaseDN = "corp.test" }, "base DN"},
 		"no tenant":                     {func(c *Config) { c.Tenants = nil }, "no tenants"},

@@ -110,7 +110,7 @@ func (p *pool) close() {
 // dial tries the servers in turn, first the one that answered last. A refused bind ends the turn: the others would refuse
 // it too, and count it.
 func (p *pool) dial(ctx context.Context) (*conn, error) {
-	password, err := p.password()
+	password, err := p.password(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -146,15 +146,14 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 
 var errBind = errors.New("the directory refused the bind account")
 
-// password reads the file, and refuses a password that the directory has just refused.
-func (p *pool) password() ([]byte, error) {
-	password, err := os.ReadFile(p.cfg.PasswordFile)
+// password is the password as it is now. One that the directory has just refused is refused.
+func (p *pool) password(ctx context.Context) ([]byte, error) {
+	password, err := p.given(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: password file: %w", directory.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: password: %w", directory.ErrUnavailable, err)
 	}
-	password = bytes.TrimSuffix(bytes.TrimSuffix(password, []byte("\n")), []byte("\r"))
 	if len(password) == 0 || len(password) > maxPassword { // an empty one would make the bind anonymous, and succeed
-		return nil, fmt.Errorf("%w: the password file is empty or too long", directory.ErrUnavailable)
+		return nil, fmt.Errorf("%w: the password is empty or too long", directory.ErrUnavailable)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,4 +197,12 @@ func (p *pool) connect(ctx context.Context, address string, password []byte) (*g
 		return nil, err
 	}
 	return c, nil
+}
+
+func (p *pool) given(ctx context.Context) ([]byte, error) {
+	if p.cfg.Password != nil {
+		return p.cfg.Password(ctx)
+	}
+	password, err := os.ReadFile(p.cfg.PasswordFile)
+	return bytes.TrimSuffix(bytes.TrimSuffix(password, []byte("\n")), []byte("\r")), err
 }

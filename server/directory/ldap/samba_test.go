@@ -229,6 +229,17 @@ func TestARefusedPasswordIsNotTriedAgainUntilItChanges(t *testing.T) {
 	if _, err := c.Groups(t.Context(), caller(user.SID, "")); err != nil {
 		t.Errorf("with the right password: %v", err)
 	}
+	stored := wrong
+	c = open(t, s, func(c *Config) {
+		c.PasswordFile, c.Password = "", func(context.Context) ([]byte, error) { return []byte(stored), nil }
+	})
+	if _, err := c.Groups(t.Context(), caller(user.SID, "")); !errors.Is(err, errBind) {
+		t.Errorf("a wrong one that is stored: %v", err)
+	}
+	stored = s.Password
+	if _, err := c.Groups(t.Context(), caller(user.SID, "")); err != nil {
+		t.Errorf("with the right one stored: %v", err)
+	}
 	write("\n")
 	c = open(t, s, func(c *Config) { c.PasswordFile = file })
 	if _, err := c.Groups(t.Context(), caller(user.SID, "")); !errors.Is(err, directory.ErrUnavailable) {
