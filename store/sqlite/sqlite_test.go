@@ -1,11 +1,13 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/verdict-authz/verdict/migrations"
@@ -14,11 +16,37 @@ import (
 	"github.com/verdict-authz/verdict/store/storetest"
 )
 
+// template is an empty store, migrated once: each test gets a copy.
+var template = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "verdict-sqlite-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "verdict.db")
+	if _, err := migrations.Up(context.Background(), migrations.Target{SQLitePath: path}); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return nil, err
+	}
+	_, err = db.Exec("PRAGMA wal_checkpoint(TRUNCATE)") // all of it into the one file
+	if err = errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 // migrated returns the path of an empty store.
 func migrated(t testing.TB) string {
 	t.Helper()
+	empty, err := template()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "verdict.db")
-	if _, err := migrations.Up(t.Context(), migrations.Target{SQLitePath: path}); err != nil {
+	if err := os.WriteFile(path, empty, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
