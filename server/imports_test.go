@@ -105,7 +105,7 @@ var house = map[string]room{
 	"server/audit/export/otlp": {
 		ours: []string{"server/audit/export", "server/policy", "server/secret", "store"}, modules: []string{otlpProto, grpc, protobuf, rpc},
 	},
-	"server/audit/keep":    {ours: []string{"server/audit/archive", "store"}},
+	"server/audit/keep":    {ours: []string{"server/audit/archive", "server/audit/seal", "store"}},
 	"server/audit/archive": {ours: []string{"server/audit/seal", "server/audit/shape", "store"}, modules: []string{compress}},
 	"server/audit/shape":   {ours: []string{"proto/gen/verdict/v1", "store"}, modules: []string{protobuf}},
 	"server/secret":        {modules: []string{xsync}, tests: []string{kong}},
@@ -186,13 +186,14 @@ var house = map[string]room{
 	"cmd/verdict": {
 		ours:    []string{"migrations", "proto/gen/verdict/v1", "server", "server/...", "store", "store/postgres", "store/sqlite"},
 		modules: []string{grpc, protobuf, kong, yaml, xsync},
-		tests:   []string{envoyAPI, rpc, pgx}, // they ask as Envoy does, read what a refused call carries, and tamper as an owner could
+		// They ask as Envoy does, read what a refused call carries, tamper as an owner could, and receive what is exported.
+		tests: []string{envoyAPI, rpc, pgx, compress, franzGo, otlpProto},
 	},
 	"proto/verdictclient/stsidentity": {modules: []string{awsSDK}},
 	"proto/verdictclient":             {ours: []string{"proto/gen/verdict/v1"}, modules: []string{grpc, protobuf}},
 	"cmd/verdict-authorizer": {
 		ours:    []string{"cmd/verdict-authorizer/execapi", "cmd/verdict-authorizer/lambda", "proto/gen/verdict/v1", "proto/verdictclient", "proto/verdictclient/stsidentity"},
-		modules: []string{grpc, protobuf},
+		modules: []string{grpc, protobuf, rpc},
 	},
 	"cmd/verdict-authorizer/execapi":   {},
 	"cmd/verdict-authorizer/lambda":    {},

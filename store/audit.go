@@ -76,8 +76,8 @@ type DecisionKeeper interface {
 	DetachPartition(ctx context.Context, name string) error
 	// ExportPartition yields the records of a partition, oldest first, attached or not, as of one moment. An error ends it.
 	ExportPartition(ctx context.Context, name string) iter.Seq2[Decision, error]
-	// DropPartition ends a detached partition and its records. ErrConflict when it is not detached, ErrNotFound when there
-	// is none.
+	// DropPartition ends a detached partition and its records; no other ever gets its name. ErrConflict when it is not
+	// detached, ErrNotFound when there is none.
 	DropPartition(ctx context.Context, name string) error
 	// ForgetGrantUse drops what GrantUse knows of the days before that of `before`.
 	ForgetGrantUse(ctx context.Context, before time.Time) error

@@ -83,8 +83,14 @@ FOR EACH ROW EXECUTE FUNCTION refuse_rewrite();
 CREATE TRIGGER decisions_no_truncate BEFORE TRUNCATE ON decisions
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewrite();
 
+CREATE TABLE decision_partitions_dropped (
+    name text COLLATE "C" CONSTRAINT decision_partitions_dropped_pkey PRIMARY KEY
+);
+COMMENT ON TABLE decision_partitions_dropped IS 'names of partitions that are gone for good; none of them is given again';
+
 -- A partition is made beside the table and attached, which stops neither readers nor writers. The lock makes a second caller
--- wait for the first. A detached partition of the same day keeps its name, so the new one gets another. Its triggers are its
+-- wait for the first. The first one of a day keeps its name when it is detached, and after it was dropped, so another gets
+-- another name: archives are called like partitions, and the number tells verify that the day is not whole. Its triggers are its
 -- own, by statement, since those of the parent go with DETACH.
 -- +goose StatementBegin
 CREATE FUNCTION ensure_decision_partition(day date) RETURNS boolean
@@ -95,6 +101,7 @@ DECLARE
     low  timestamptz := day::timestamp AT TIME ZONE 'UTC';
     high timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
     copy integer := 1;
+    taken boolean;
 BEGIN
     IF EXISTS (SELECT FROM decision_days AS d WHERE d.day = ensure_decision_partition.day) THEN
         RETURN false;
@@ -108,7 +115,9 @@ BEGIN
     IF EXISTS (SELECT FROM decision_partitions AS p WHERE p.day = ensure_decision_partition.day AND p.detaching) THEN
         RAISE EXCEPTION 'the partition of % is being detached', day USING ERRCODE = 'object_in_use';
     END IF;
-    WHILE to_regclass(quote_ident(made)) IS NOT NULL LOOP
+    LOOP
+        taken := to_regclass(quote_ident(made)) IS NOT NULL; -- first: what is dropped meanwhile is found in the second place
+        EXIT WHEN NOT taken AND NOT EXISTS (SELECT FROM decision_partitions_dropped AS d WHERE d.name = made);
         copy := copy + 1;
         made := base || '_' || copy;
     END LOOP;

@@ -117,6 +117,11 @@ CREATE TABLE decision_days (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX decision_days_attached ON decision_days (day) WHERE detached = 0;
 
+-- Names of partitions that are gone for good; none of them is given again.
+CREATE TABLE decision_partitions_dropped (
+    name TEXT NOT NULL CONSTRAINT decision_partitions_dropped_pkey PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE decision_sources (
     instance  TEXT NOT NULL,
     epoch     INTEGER NOT NULL, -- of the instance; the lane when instance is empty

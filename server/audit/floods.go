@@ -54,7 +54,7 @@ var costsNothing = [...]bool{
 type floods struct {
 	limit int
 	put   func(context.Context, *store.Decision) error
-	ctx   func() context.Context // how long one sweep may wait
+	ctx   func() context.Context // how long one sweep of close may wait
 
 	mu      sync.Mutex
 	kinds   map[kind]*tally
@@ -63,8 +63,11 @@ type floods struct {
 
 	// Records that stand for what was counted and are still to be kept; at most one of each kind. They keep id and content
 	// until they are: one of which nobody knows whether it was kept can be put again. The sweeper's, and then close's.
-	due  []dueRecord
-	quit chan struct{}
+	due []dueRecord
+	// life is how long the sweeper waits for the disk: until close. A record that is put twice has two numbers in a spool, and
+	// the store takes one of them: the other would look like a record that somebody took away.
+	life context.Context //nolint:containedctx // it is of the sweeper, not of a call
+	quit context.CancelFunc
 	done chan struct{}
 }
 
@@ -91,9 +94,9 @@ type dueRecord struct {
 func (d *dueRecord) stands() uint64 { return d.record.Repeats + 1 }
 
 func newFloods(limit int, put func(context.Context, *store.Decision) error, ctx func() context.Context) *floods {
-	return &floods{
-		limit: limit, put: put, ctx: ctx, kinds: make(map[kind]*tally), quit: make(chan struct{}), done: make(chan struct{}),
-	}
+	f := &floods{limit: limit, put: put, ctx: ctx, kinds: make(map[kind]*tally), done: make(chan struct{})}
+	f.life, f.quit = context.WithCancel(context.Background())
+	return f
 }
 
 // count takes d into the count of its kind; false when it has to be recorded by itself.
@@ -159,8 +162,8 @@ func (f *floods) run() {
 	for {
 		select {
 		case <-tick.C:
-			f.sweep()
-		case <-f.quit:
+			f.sweep(f.life)
+		case <-f.life.Done():
 			return
 		}
 	}
@@ -168,9 +171,8 @@ func (f *floods) run() {
 
 // sweep ends a window: it keeps one record for each kind that was counted. What cannot be kept is for the next sweep;
 // until then the kind is counted on.
-func (f *floods) sweep() {
+func (f *floods) sweep(ctx context.Context) {
 	f.gather()
-	ctx := f.ctx()
 	var rest []dueRecord
 	var kept []kind
 	for i := range f.due {
@@ -237,12 +239,12 @@ func (f *floods) close(ctx context.Context, within time.Duration) (lost uint64) 
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	close(f.quit)
+	f.quit()
 	<-f.done
 	end := time.NewTimer(within)
 	defer end.Stop()
 	for left := f.left(); left > 0; {
-		f.sweep()
+		f.sweep(f.ctx())
 		before := left
 		if left = f.left(); left < before {
 			continue // there is room: the rest may follow at once

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,7 @@ func (s *Store) AppendDecisions(ctx context.Context, ds []store.Decision) error 
 	staging := false
 	for try := 1; ; try++ {
 		if err := s.ensureDays(ctx, b.Days); err != nil {
-			return s.asStoreError(doing, err)
+			return notTheirs(s.asStoreError(doing, err))
 		}
 		news := s.uses.News(b.Uses)
 		err := s.writing(ctx, doing, func(tx pgx.Tx) error { return appendBatch(ctx, tx, &b, news, staging) })
@@ -94,10 +95,30 @@ func (s *Store) AppendDecisions(ctx context.Context, ds []store.Decision) error 
 			staging = true
 		case lacksPartition(err) && try <= 2:
 			s.days.forget() // one was detached since
+		case lacksPartition(err):
+			// Without the database's own word, which is that of a record at fault.
+			return fmt.Errorf("%s: a day has no partition whenever it is needed: %w", doing, store.ErrUnavailable)
+		case isAccess(err):
+			return notTheirs(err)
 		default:
 			return err
 		}
 	}
+}
+
+// notTheirs names ErrUnavailable what no record is at fault for. Who appends gives a record up that the store refuses while it
+// takes others, and when a right is missing it takes some: those of a day that has a partition, or without a grant.
+func notTheirs(err error) error {
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrSchema) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
+
+// isAccess says whether a right is missing, or something that statements name.
+func isAccess(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, accessRule)
 }
 
 func appendBatch(ctx context.Context, tx pgx.Tx, b *store.Batch, uses []store.Use, staging bool) error {

@@ -22,6 +22,7 @@ const (
 	uniqueViolation      = "23505"
 	checkViolation       = "23514"
 	dataException        = "22"
+	accessRule           = "42"
 	objectInUse          = "55006"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"

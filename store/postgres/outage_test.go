@@ -131,3 +131,15 @@ func TestACommitWhoseConnectionIsCutIsWholeOrAbsent(t *testing.T) {
 		t.Fatalf("%d revisions, head %d, api of %d, grant of %d, %d failed", len(revs), f.Revision, f.APIs[0].Revision, f.Grants[0].Revision, failed)
 	}
 }
+
+// Who appends would give up a record that is at fault itself, and this one is not.
+func TestARecordWhosePartitionGoesAwayEachTimeIsNotAtFault(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	exec(t, raw(t, url), `CREATE OR REPLACE FUNCTION ensure_decision_partition(day date) RETURNS boolean LANGUAGE sql AS 'SELECT false'`)
+	d := record(1)
+	d.At = time.Date(2019, 4, 5, 6, 7, 8, 0, time.UTC)
+	if err := s.AppendDecisions(t.Context(), []store.Decision{d}); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}

@@ -46,6 +46,11 @@ const sqlForgetSources = `
 DELETE FROM decision_sources
 WHERE day = @day::text::date AND NOT EXISTS (SELECT FROM decision_partitions WHERE day = @day::text::date)`
 
+const sqlRememberDropped = `
+INSERT INTO decision_partitions_dropped (name)
+VALUES (@name)
+ON CONFLICT DO NOTHING`
+
 const sqlForgetGrantUse = `
 DELETE FROM grant_use
 WHERE day < @day::text::date`
@@ -208,6 +213,9 @@ func (s *Store) DropPartition(ctx context.Context, name string) error {
 	}
 	return s.writing(ctx, doing, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf(dropDetached, p.quoted()), pgx.QueryExecModeSimpleProtocol); err != nil { //nolint:forbidigo // as above
+			return err
+		}
+		if _, err := tx.Exec(ctx, sqlRememberDropped, pgx.StrictNamedArgs{"name": name}); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, sqlForgetSources, pgx.StrictNamedArgs{"day": p.day.Format(time.DateOnly)})

@@ -53,6 +53,36 @@ func TestThePDPReadsPolicyAndAppendsAudit(t *testing.T) {
 	}
 }
 
+// The store took the records of yesterday, and takes them still: who appends would take those of today for refused, and
+// drop them one by one.
+func TestARightThatIsMissingIsNotTheFaultOfARecord(t *testing.T) {
+	today := record(2)
+	today.At = time.Date(2019, 4, 5, 6, 7, 8, 0, time.UTC)
+	used := record(3)
+	used.Grants = []string{"g"}
+	for name, tc := range map[string]struct {
+		revoked string
+		d       store.Decision
+	}{
+		"to make the partition of a day": {"EXECUTE ON FUNCTION ensure_decision_partition", today},
+		"to note the use of a grant":     {"EXECUTE ON FUNCTION note_grant_use", used},
+		"to append":                      {"INSERT ON decisions", record(4)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := pgtest.New(t)
+			pdp := open(t, url+"&role=verdict_pdp")
+			if err := pdp.AppendDecisions(t.Context(), []store.Decision{record(1)}); err != nil {
+				t.Fatal(err)
+			}
+			exec(t, raw(t, url), "REVOKE "+tc.revoked+" FROM verdict_pdp")
+			err := pdp.AppendDecisions(t.Context(), []store.Decision{tc.d})
+			if !errors.Is(err, store.ErrUnavailable) || !denied(err) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 func TestTheAdminWritesPolicyAndReadsAudit(t *testing.T) {
 	url := pgtest.New(t)
 	admin := open(t, url+"&role=verdict_admin")

@@ -112,8 +112,8 @@ func decisionArgs(d *store.Decision) []any {
 	}
 }
 
-// ensureDay makes the partition of a day unless it is there, and says whether it did. A detached one of the same day keeps its
-// name, so the new one gets another.
+// ensureDay makes the partition of a day unless it is there, and says whether it did. An earlier one of the same day keeps its
+// name, detached or dropped, so the new one gets another.
 func (w *writer) ensureDay(ctx context.Context, day time.Time) (made bool, err error) {
 	var name string
 	err = w.tx.QueryRowContext(ctx, sqlPartitionOfDay, sql.Named("day", day.UnixMicro())).Scan(&name)

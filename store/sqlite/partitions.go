@@ -18,7 +18,8 @@ WHERE day = @day AND detached = 0`
 
 const sqlMakePartition = `
 INSERT INTO decision_days (name, day)
-VALUES (@name, @day)
+SELECT @name, @day
+WHERE NOT EXISTS (SELECT 1 FROM decision_partitions_dropped WHERE name = @name)
 ON CONFLICT (name) DO NOTHING`
 
 const sqlPartitions = `
@@ -68,6 +69,11 @@ ORDER BY at, id`
 const sqlDropPartition = `
 DELETE FROM decision_days
 WHERE name = @name`
+
+const sqlRememberDropped = `
+INSERT INTO decision_partitions_dropped (name)
+VALUES (@name)
+ON CONFLICT (name) DO NOTHING`
 
 const sqlDropDetached = `
 DELETE FROM decisions_detached
@@ -187,6 +193,7 @@ func (s *Store) DropPartition(ctx context.Context, name string) error {
 		w, named := writer{tx: tx, prepared: make(map[string]*sql.Stmt)}, sql.Named("name", name)
 		return errors.Join(
 			w.exec(ctx, sqlDropPartition, named),
+			w.exec(ctx, sqlRememberDropped, named),
 			w.exec(ctx, sqlDropDetached, named),
 			w.exec(ctx, sqlForgetSources, sql.Named("day", day.UnixMicro())))
 	})

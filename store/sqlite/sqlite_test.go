@@ -22,7 +22,7 @@ var template = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "verdict.db")
 	if _, err := migrations.Up(context.Background(), migrations.Target{SQLitePath: path}); err != nil {
 		return nil, err

@@ -131,6 +131,20 @@ var days = map[string]func(*testing.T, store.Store){
 		}
 	},
 
+	"what comes for a day that was dropped does not get the name of what was dropped": func(t *testing.T, s store.Store) {
+		given := make(map[string]bool)
+		for n := range 3 {
+			must(t, s.AppendDecisions(t.Context(), []store.Decision{decision(n)}))
+			name := partitionOf(t, s, instant, false).Name
+			if given[name] {
+				t.Fatalf("%s was given again", name)
+			}
+			given[name] = true
+			must(t, s.DetachPartition(t.Context(), name))
+			must(t, s.DropPartition(t.Context(), name))
+		}
+	},
+
 	"an export ends when its reader does": func(t *testing.T, s store.Store) {
 		var all []store.Decision
 		for n := range 5000 {

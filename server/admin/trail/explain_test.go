@@ -150,6 +150,27 @@ func TestTheStepsOfADecision(t *testing.T) {
 	}
 }
 
+func TestExplainingDoesNotTellWhoStandsBehindAPseudonym(t *testing.T) {
+	s := openSQLite(t)
+	base := desk()
+	base.PutGrants = append(base.PutGrants, puts(grant("g-2", "user:"+tenant+"/"+alice, "orders.read"))...)
+	commit(t, s, base)
+	d := read()
+	d.PrincipalID = "p.abcdefghijklmnopqrstuvwxyz"
+	d.Subjects = []string{readers, "user:" + tenant + "/" + d.PrincipalID}
+	d.Grants, d.GrantSubjects = []string{"g-1", "g-2"}, d.Subjects
+	resp := explain(t, s, ask(t, s), d)
+	if strings.Contains(resp.String(), alice) {
+		t.Errorf("the object id of the user is in %s", resp)
+	}
+	steps := strings.Join(resp.GetSteps(), "\n")
+	for _, want := range []string{"Grant g-1 to " + readers + " allowed it", "Grant g-2 to a single user allowed it; it still is there."} {
+		if !strings.Contains(steps, want) {
+			t.Errorf("%q is not in\n%s", want, steps)
+		}
+	}
+}
+
 // Every reason has an explanation that names it, whatever else the record holds.
 func TestEveryReasonIsExplained(t *testing.T) {
 	s := openSQLite(t)

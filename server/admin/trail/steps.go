@@ -220,6 +220,9 @@ func (e *explanation) sayGrant(g storedGrant) string {
 	switch {
 	case len(e.record.GrantSubjects) == 1:
 		subject = " to " + e.record.GrantSubjects[0]
+	case pseudonymous(e.record) && g.fact != nil && strings.HasPrefix(g.fact.Subject, "user:"):
+		// It has the object id, which is for those who may read the policy, and not for all who may read records.
+		subject = " to a single user"
 	case g.fact != nil && g.fact.Revision <= e.record.Revision:
 		subject = " to " + g.fact.Subject
 	}

@@ -202,6 +202,71 @@ func TestWhatIsStillNeededStays(t *testing.T) {
 	}
 }
 
+func TestADayThatAnExporterHasNotReadDoesNotGoBecauseTheOneBeforeIsDetached(t *testing.T) {
+	st := filled(t, 4)
+	// The first day is one that is detached, of which there are more numbers than a look takes; of the second another
+	// instance, which has no such gap, has a younger record only.
+	far := record(4, 0)
+	far.ID, far.Seq = strings.Replace(far.ID, "-8000-", "-8001-", 1), 1
+	other := record(1, 0)
+	other.ID, other.Instance, other.Seq = strings.Replace(other.ID, "-8000-", "-8001-", 1), "two", 1
+	if err := st.AppendDecisions(t.Context(), []store.Decision{far, other}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.SetCursor(t.Context(), "export/otlp", store.TailCursor{Since: store.Day(record(4, 0).At)}.String(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.DetachPartition(t.Context(), "decisions_"+record(4, 0).At.Format("20060102")); err != nil { // and there it ended
+		t.Fatal(err)
+	}
+	r := keep.Retention{Days: 1, NoArchive: true, Exporters: []string{"export/otlp"}}
+	steps, err := r.Plan(t.Context(), st, today)
+	if err != nil || days(steps, keep.Drop) != 1 || days(steps, keep.Stay) != 2 {
+		t.Errorf("%+v, %v", steps, err)
+	}
+}
+
+func TestADayStaysWhileWhatCameLateForItIsSealed(t *testing.T) {
+	st := filled(t, 3)
+	end := store.Day(today)
+	if err := st.AppendDigest(t.Context(), store.Digest{
+		Number: 1, Kind: store.DigestHourly, From: end.AddDate(0, 0, -4), To: end, Root: make([]byte, sha256.Size),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r := keep.Retention{Days: 1, NoArchive: true}
+	steps, err := r.Plan(t.Context(), st, end.Add(time.Hour)) // of the day before yesterday the sealer still looks at most
+	if err != nil || days(steps, keep.Drop) != 1 || steps[1].Action != keep.Stay || !strings.Contains(steps[1].Why, "late") {
+		t.Errorf("%+v, %v", steps, err)
+	}
+}
+
+func TestRetentionGoesOnAfterSomethingCameLateForADayThatIsGone(t *testing.T) {
+	st, dir := filled(t, 4), t.TempDir()
+	r := keep.Retention{Days: 2, Archive: dir}
+	retain := func() (archived uint64) {
+		t.Helper()
+		steps, err := r.Plan(t.Context(), st, today)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Apply(t.Context(), st, steps, func(res keep.Result) { archived += res.Archive.Records }); err != nil {
+			t.Fatal(err)
+		}
+		return archived
+	}
+	if n := retain(); n != 20 {
+		t.Errorf("%d records in the archives", n)
+	}
+	late := record(4, 30)
+	if err := st.AppendDecisions(t.Context(), []store.Decision{late}); err != nil {
+		t.Fatal(err)
+	}
+	if n := retain(); n != 1 {
+		t.Errorf("%d records that came late in the archives", n)
+	}
+}
+
 func TestRetentionSaysAllThatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct {
 		r    keep.Retention

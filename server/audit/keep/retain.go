@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/audit/archive"
+	"github.com/verdict-authz/verdict/server/audit/seal"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -77,17 +78,24 @@ func (r *Retention) Plan(ctx context.Context, s Store, now time.Time) ([]Step, e
 	if err != nil {
 		return nil, err
 	}
+	late := now.Add(-seal.LateWithin)
 	for i := range steps {
-		steps[i].hold(sealed, behind)
+		steps[i].hold(sealed, late, behind)
 	}
 	return steps, nil
 }
 
-// hold lets a step stay that something still needs.
-func (st *Step) hold(sealed time.Time, behind map[string]time.Time) {
+// hold lets a step stay that something still needs. Sealed is zero when that does not matter; records that belong before late
+// are no longer looked for.
+func (st *Step) hold(sealed, late time.Time, behind map[string]time.Time) {
 	next := st.Partition.Day.AddDate(0, 0, 1)
-	if !sealed.IsZero() && sealed.Before(next) {
+	switch {
+	case sealed.IsZero():
+	case sealed.Before(next):
 		st.Action, st.Why = Stay, "not sealed yet; --unsealed lets it go"
+		return
+	case next.After(late) && !st.Partition.Detached:
+		st.Action, st.Why = Stay, "what came late is still being sealed; --unsealed lets it go"
 		return
 	}
 	for name, at := range behind {
@@ -140,17 +148,41 @@ func (r *Retention) unread(ctx context.Context, s Store) (map[string]time.Time, 
 		if err != nil {
 			return nil, fmt.Errorf("the cursor of %s: %w", name, err)
 		}
-		tail, err := s.DecisionsAfter(ctx, cursor, store.DecisionFilter{}, 256)
+		first, err := firstAfter(ctx, s, cursor)
 		if err != nil {
 			return nil, fmt.Errorf("read after the cursor of %s: %w", name, err)
 		}
-		for _, rec := range tail.Records {
-			if at, known := behind[name]; !known || rec.Decision.At.Before(at) {
-				behind[name] = rec.Decision.At
-			}
+		if !first.IsZero() {
+			behind[name] = first
 		}
 	}
 	return behind, nil
+}
+
+// firstAfter is the earliest time among the first records of each source that the cursor does not cover; zero: there are none.
+// A source may have many numbers without a record before its next one, such as those of a day that is detached already, and
+// then a look finds none of it.
+func firstAfter(ctx context.Context, s Store, cursor store.TailCursor) (first time.Time, err error) {
+	end, err := s.TailFrom(ctx, time.Time{}) // before the first look: what comes later belongs to no old day
+	if err != nil {
+		return first, err
+	}
+	for {
+		tail, err := s.DecisionsAfter(ctx, cursor, store.DecisionFilter{}, 256)
+		if err != nil {
+			return first, err
+		}
+		cursor = tail.Cursor.Clone()
+		for _, rec := range tail.Records {
+			if first.IsZero() || rec.Decision.At.Before(first) {
+				first = rec.Decision.At
+			}
+			cursor.Advance(store.TailRecord{Source: rec.Source, Position: end.Seen[rec.Source]}) // the next of it are younger
+		}
+		if !tail.More {
+			return first, nil
+		}
+	}
 }
 
 // Result is what became of a step.

@@ -284,6 +284,29 @@ func TestDaysThatAreNotKeptAnyMoreAreNotMissing(t *testing.T) {
 	}
 }
 
+func TestWhatComesLateForADayThatIsGoneDoesNotMakeTheRestMissing(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) *desk{"Postgres": newDesk, "SQLite": newLightDesk} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t)
+			d.keep(upTo(120)...)
+			d.at(start.Add(3 * time.Hour))
+			d.seal(seal.Config{})
+			name := "decisions_" + start.Format("20060102")
+			must(t, d.st.DetachPartition(t.Context(), name))
+			must(t, d.st.DropPartition(t.Context(), name))
+			late := record(30) // its replica was away for as long as records are kept
+			late.Instance, late.Seq = "verdict-1", 1
+			late = finish(late, 500)
+			must(t, d.st.AppendDecisions(t.Context(), []store.Decision{late}))
+			r := d.verify(seal.VerifyConfig{})
+			want(t, r, fmt.Sprintf("record_extra %s (verdict-1, start 3, number 1)", late.ID))
+			if r.NotKept != 120 || len(r.Days) != 1 {
+				t.Errorf("result %+v", r)
+			}
+		})
+	}
+}
+
 func TestChangesOfAdministratorsAreProvenToo(t *testing.T) {
 	d := newDesk(t)
 	commit := func(c store.Change) {
