@@ -90,9 +90,15 @@ func (s *Server) problems() []string {
 		all = append(all, fmt.Sprintf("audit: the partitions of the coming days cannot be made: %s; check the store and the rights of its user", days.LastError))
 	}
 	for _, e := range s.exports {
-		if now := e.Stats(); now.LastError != "" {
-			all = append(all, fmt.Sprintf("audit: the export to %s fails, its oldest record has waited %s: %s", e.Name(), now.Lag.Round(time.Second), now.LastError))
+		now := e.Stats()
+		if now.LastError == "" {
+			continue
 		}
+		waited := ""
+		if now.Lag > 0 {
+			waited = fmt.Sprintf(", the oldest record has waited %s", now.Lag.Round(time.Second))
+		}
+		all = append(all, fmt.Sprintf("audit: the export to %s fails%s: %s", e.Name(), waited, now.LastError))
 	}
 	if s.sealer == nil {
 		return all

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -44,7 +46,13 @@ func (i *interceptor) admitted(ctx context.Context, c *call.Call, req any, metho
 	return i.guarded(ctx, req, next)
 }
 
+// admit asks the gate; a panic becomes an error and the process lives: what a gate reads is not yet proven to be anybody's.
 func (i *interceptor) admit(ctx context.Context, c *call.Call, method string) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = i.panicked(ctx, cause)
+		}
+	}()
 	if i.gate != nil {
 		c.PEP, err = i.gate.Admit(ctx, method)
 	}
@@ -98,8 +106,14 @@ func (i *interceptor) guardedStream(srv any, ss grpc.ServerStream, next grpc.Str
 	return next(srv, ss)
 }
 
+// panicked writes down where it was. What a panic says may hold a part of the message, of which tokens are one; what the Go
+// runtime says does not.
 func (i *interceptor) panicked(ctx context.Context, cause any) error {
-	i.log.ErrorContext(ctx, "panic in a call", "cause", cause, "stack", string(debug.Stack()))
+	text := fmt.Sprintf("%T", cause)
+	if own, ok := cause.(runtime.Error); ok {
+		text = own.Error()
+	}
+	i.log.ErrorContext(ctx, "panic in a call", "cause", text, "stack", string(debug.Stack()))
 	return errors.New("panic in a call")
 }
 

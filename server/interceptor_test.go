@@ -15,10 +15,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
+	"github.com/verdict-authz/verdict/server/pep"
 )
 
 // tails is an AuditService of which only TailDecisions is there.
@@ -176,5 +178,46 @@ func TestAStreamEndsWithItsCaller(t *testing.T) {
 	cancel()
 	if calls := log.calls(t); calls[0]["code"] != "Canceled" || calls[0]["level"] != "INFO" {
 		t.Errorf("lines %v", calls)
+	}
+}
+
+// The process would end with all calls under way, and the log would have what the message held.
+func TestAPanicBeforeTheHandlerIsACallThatFailed(t *testing.T) {
+	known, err := newRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		cause any
+		says  string
+	}{
+		"of this program, which may speak of the token": {"secret", "string"},
+		"of the Go runtime":                             {nil, "index out of range"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log lines
+			gate, err := pep.New(pep.Config{
+				STS: pep.STS{Issuers: []string{"https://sts.example.com"}, Audience: "verdict", Roles: []string{pepRole}},
+				Now: func() time.Time {
+					if tc.cause != nil {
+						panic(tc.cause)
+					}
+					return []time.Time(nil)[len(name)]
+				},
+			}, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := &interceptor{log: slog.New(slog.NewJSONHandler(&log, nil)), rules: known, gate: gate}
+			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer x"))
+			_, err = i.unary(ctx, &verdictv1.CheckRequest{}, &grpc.UnaryServerInfo{FullMethod: verdictv1.DecisionService_Check_FullMethodName},
+				func(context.Context, any) (any, error) { return nil, nil })
+			if grpcstatus.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
+				t.Errorf("answered %v", err)
+			}
+			if text := log.all.String(); strings.Contains(text, "secret") || !strings.Contains(text, tc.says) {
+				t.Errorf("log %s", text)
+			}
+		})
 	}
 }

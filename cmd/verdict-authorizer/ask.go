@@ -44,9 +44,13 @@ func (q *question) request(api, token string, withRoutes bool) *verdictv1.CheckR
 
 // meaningful are the header fields that can change what a request means (docs/requests.md): verdict refuses or reads them. No
 // other field leaves the function, and the credential goes by itself.
-func (q *question) meaningful() []*verdictv1.Header {
-	if q.kind == webSocket { // that it is one is all that the gateway passes on of the handshake
-		return []*verdictv1.Header{{Name: "connection", Value: []byte("upgrade")}, {Name: "upgrade", Value: []byte("websocket")}}
+func (q *question) meaningful() (list []*verdictv1.Header) {
+	ofHandshake := func(string) bool { return false }
+	if q.kind == webSocket { // that it is one is all that the gateway passes on of the handshake itself
+		ofHandshake = func(name string) bool {
+			return strings.EqualFold(name, "connection") || strings.EqualFold(name, "upgrade")
+		}
+		list = []*verdictv1.Header{{Name: "connection", Value: []byte("upgrade")}, {Name: "upgrade", Value: []byte("websocket")}}
 	}
 	names := map[string]bool{}
 	for name := range q.Headers {
@@ -55,9 +59,8 @@ func (q *question) meaningful() []*verdictv1.Header {
 	for name := range q.Multi {
 		names[name] = meaningfulName(name)
 	}
-	var list []*verdictv1.Header
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if !names[name] {
+		if !names[name] || ofHandshake(name) {
 			continue
 		}
 		for _, v := range occurrences(q.Multi, q.Headers, func(key string) bool { return key == name }) {

@@ -116,7 +116,7 @@ const (
 	decoded = verdictv1.PathEncoding_PATH_ENCODING_DECODED
 )
 
-var kept = []string{"MODE=grant-set", "CACHE_TTL=60s"}
+var kept = []string{"MODE=grant-set", "API=orders", "CACHE_TTL=60s"}
 
 func cases() map[string]caseOf {
 	two := func(authorization ...string) clientRequest {
@@ -145,7 +145,7 @@ func cases() map[string]caseOf {
 		"07 verdict cannot be reached: an error that is not Unauthorized":    {shape: "rest_token", status: 500, failed: "verdict gave no answer: Unavailable", p: answers(nil, status.Error(codes.Unavailable, "dial "+secret))},
 		"07 the same of an HTTP API":                                         {shape: "http_2.0", env: []string{"ANSWER=simple"}, status: 500, failed: "verdict gave no answer: Unavailable", p: answers(nil, status.Error(codes.Unavailable, "dial "+secret))},
 		"07 verdict answers that it could not decide: an error, so not kept": {shape: "rest_token", status: 500, failed: "verdict could not decide: POLICY_STALE", p: answers(&verdictv1.CheckResponse{Effect: verdictv1.Effect_EFFECT_DENY, Reason: verdictv1.Reason_REASON_POLICY_STALE, HttpStatus: 503}, nil)},
-		"08 verdict answers too late: an error":                              {shape: "rest_token", status: 500, failed: "verdict gave no answer: DeadlineExceeded", p: answers(nil, context.DeadlineExceeded)},
+		"08 verdict answers too late: an error":                              {shape: "rest_token", status: 500, failed: "verdict gave no answer: DeadlineExceeded", p: answers(nil, status.Error(codes.DeadlineExceeded, "late"))},
 		"09 an empty answer is a deny":                                       {shape: "rest_token", status: 403, p: answers(&verdictv1.CheckResponse{}, nil)},
 		"09 an effect that nobody knows is a deny":                           {shape: "http_2.0", env: []string{"ANSWER=simple"}, status: 403, p: answers(&verdictv1.CheckResponse{Effect: 77}, nil)},
 		"10 REST, the header only among the multi-values": {shape: "rest_request", status: 200, change: func(e map[string]any) {
@@ -160,6 +160,10 @@ func cases() map[string]caseOf {
 		"13 HTTP 2.0, a token in the query beside the header: a deny": {
 			shape: "http_2.0", env: []string{"ANSWER=simple"}, status: 403, reason: "ambiguous_credential", silent: true,
 			ask: clientRequest{method: "GET", path: "/orders/1", authorization: "Bearer " + good, query: map[string]string{"access_token": bad}},
+		},
+		"13 REST, a token in the query by another spelling of its name: a deny": {
+			shape: "rest_request", status: 403, reason: "ambiguous_credential", silent: true,
+			ask: clientRequest{method: "GET", path: "/orders/1", authorization: "Bearer " + good, query: map[string]string{"Access_Token": bad}},
 		},
 		"14 REST without any header: Unauthorized": {shape: "rest_request", status: 401, failed: "Unauthorized", silent: true, change: func(e map[string]any) {
 			e["headers"], e["multiValueHeaders"], e["queryStringParameters"] = nil, nil, nil
@@ -202,6 +206,19 @@ func cases() map[string]caseOf {
 		"20 REST, a query that is configured is for WebSockets only": {
 			shape: "rest_request", env: []string{"TOKEN_QUERY=auth"}, status: 401, failed: "Unauthorized", silent: true, ask: clientRequest{method: "GET", path: "/orders/1", query: map[string]string{"auth": good}},
 		},
+		"20 WebSocket, headers that pose as a proxy's: verdict is shown them": {
+			shape: "websocket", status: 200,
+			ask: clientRequest{method: "GET", authorization: "Bearer " + good, headers: map[string][]string{"X-Original-URL": {"/admin"}, "X_Verdict_Principal": {"root"}, "Connection": {"close"}, "Upgrade": {"h2c"}}},
+			check: func(t *testing.T, _ output, p *asked) {
+				h := p.last()
+				if headerOf(h, "X-Original-URL") != "/admin" || headerOf(h, "X_Verdict_Principal") != "root" {
+					t.Errorf("asked with %v", h.GetHeaders())
+				}
+				if headerOf(h, "upgrade") != "websocket" || headerOf(h, "Upgrade") != "" || headerOf(h, "Connection") != "" {
+					t.Errorf("the handshake is %v", h.GetHeaders())
+				}
+			},
+		},
 		"21 a WebSocket event is not taken for REST": {shape: "websocket", status: 200, check: func(t *testing.T, out output, _ *asked) {
 			if out.log["event"] != "websocket" {
 				t.Errorf("taken for %v", out.log["event"])
@@ -239,12 +256,19 @@ func cases() map[string]caseOf {
 		"29 braces in the path":                                         {shape: "http_2.0", ask: asking("GET", "/p/{x}"), status: 200, check: onlyTemplates},
 		"29 a policy variable in the path":                              {shape: "http_2.0", ask: asking("GET", "/p/${aws:username}"), status: 200, check: onlyTemplates},
 		"30 HTTP API, decoded twice: asked as it is":                    {shape: "http_2.0", ask: asking("GET", "/a/admin"), status: 200, check: askedPath("/a/admin", decoded)},
-		"31 REST, escaped dots: verdict sees them raw and refuses":      {shape: "rest_request", ask: asking("GET", "/a%2F..%2Fadmin"), status: 403, check: askedPath("/a%2F..%2Fadmin", raw)},
-		"32 a slash at the end":                                         {shape: "http_2.0", ask: asking("GET", "/v1/accounts/"), status: 403, check: askedPath("/v1/accounts/", decoded)},
-		"32 two slashes":                                                {shape: "rest_request", ask: asking("GET", "//v1/accounts"), status: 403, check: askedPath("//v1/accounts", raw)},
-		"32 another case":                                               {shape: "rest_request", ask: asking("GET", "/V1/accounts"), status: 403},
-		"32 a path parameter":                                           {shape: "rest_request", ask: asking("GET", "/v1/accounts;x=1"), status: 403},
-		"32 as it is registered":                                        {shape: "rest_request", ask: asking("GET", "/v1/accounts"), status: 200},
+		"31 REST, an escape, which the guards would refuse: passes, and what lies deeper does not": {
+			shape: "rest_request", ask: asking("GET", "/orders/a%20b"), status: 200, check: all(allowsOnly("GET/orders/*"), func(t *testing.T, out output, _ *asked) {
+				if denied := out.resources("Deny"); !slices.Contains(denied, "GET/orders/*/*") || slices.Contains(denied, "*%*") {
+					t.Errorf("denies %q", denied)
+				}
+			}),
+		},
+		"31 REST, escaped dots: verdict sees them raw and refuses": {shape: "rest_request", ask: asking("GET", "/a%2F..%2Fadmin"), status: 403, check: askedPath("/a%2F..%2Fadmin", raw)},
+		"32 a slash at the end":  {shape: "http_2.0", ask: asking("GET", "/v1/accounts/"), status: 403, check: askedPath("/v1/accounts/", decoded)},
+		"32 two slashes":         {shape: "rest_request", ask: asking("GET", "//v1/accounts"), status: 403, check: askedPath("//v1/accounts", raw)},
+		"32 another case":        {shape: "rest_request", ask: asking("GET", "/V1/accounts"), status: 403},
+		"32 a path parameter":    {shape: "rest_request", ask: asking("GET", "/v1/accounts;x=1"), status: 403},
+		"32 as it is registered": {shape: "rest_request", ask: asking("GET", "/v1/accounts"), status: 200},
 		"33 a method override is data": {
 			shape: "rest_request", status: 200, check: func(t *testing.T, _ output, p *asked) {
 				h := p.last()
@@ -440,7 +464,7 @@ func TestRefusalsKeepWhatIsPermitted(t *testing.T) {
 
 // An answer may not be kept when verdict says so.
 func TestWhatMayNotBeKept(t *testing.T) {
-	for name, env := range map[string][]string{"all that is permitted": kept, "yes or no": {"ANSWER=simple", "CACHE_TTL=60s"}} {
+	for name, env := range map[string][]string{"all that is permitted": kept, "yes or no": {"ANSWER=simple", "API=orders", "CACHE_TTL=60s"}} {
 		t.Run(name, func(t *testing.T) {
 			var logged bytes.Buffer
 			inner := only(orders())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,8 @@ func readConfig(vars map[string]string) (*config, error) {
 func (s *settings) together(c *config) {
 	if c.client.Target == "" {
 		s.problem("TARGET", "not set; give verdict's host:port")
+	} else if host, port, err := net.SplitHostPort(c.client.Target); err != nil || host == "" || port == "" || strings.ContainsAny(c.client.Target, "/@ ") {
+		s.problem("TARGET", fmt.Sprintf("%q: write host:port, such as verdict.internal:7300", c.client.Target))
 	}
 	if (c.client.CertFile == "") != (c.client.KeyFile == "") {
 		s.problem("CERT_FILE, VERDICT_KEY_FILE", "give both or neither")
@@ -102,6 +105,9 @@ func (s *settings) together(c *config) {
 	}
 	if c.cacheTTL > 0 && !c.grantSet && !c.simple {
 		s.problem("CACHE_TTL", "an exact policy that is kept refuses every other method and path; set the authorizer's TTL and this to 0s, or VERDICT_MODE=grant-set")
+	}
+	if c.cacheTTL > 0 && c.api == "" && len(c.apis) == 0 {
+		s.problem("CACHE_TTL", "the gateway applies what it keeps under each of its domain names, so the api cannot be found by host; give VERDICT_API or VERDICT_APIS")
 	}
 	if c.cacheTTL%time.Second != 0 {
 		s.problem("CACHE_TTL", "not whole seconds")

@@ -15,7 +15,7 @@ const (
 	otherScheme = "scheme_unsupported"
 )
 
-// accessToken is the query parameter of RFC 6750, which verdict does not read and backends may.
+// accessToken is the query parameter of RFC 6750, which verdict does not read and backends may, some of them in any case of letters.
 const accessToken = "access_token"
 
 // credential finds the one bearer token. More than one, in whatever place, is refused: gateway, authorizer and backend might
@@ -26,7 +26,9 @@ func (q *question) credential(tokenQuery string) credential {
 		values = []string{q.AuthorizationToken}
 	}
 	queried := q.parameters(func(name string) bool { return q.kind == webSocket && tokenQuery != "" && name == tokenQuery })
-	foreign := q.parameters(func(name string) bool { return name == accessToken && !(q.kind == webSocket && name == tokenQuery) })
+	foreign := q.parameters(func(name string) bool {
+		return strings.EqualFold(name, accessToken) && !(q.kind == webSocket && name == tokenQuery)
+	})
 	switch {
 	case len(values)+len(queried) == 0:
 		return credential{problem: missing}
@@ -55,7 +57,7 @@ func bare(token string) credential {
 	return credential{token: token}
 }
 
-// parameters are the values of the query parameters whose name is wanted; names are compared letter by letter.
+// parameters are the values of the query parameters whose name is wanted.
 func (q *question) parameters(wanted func(name string) bool) []string {
 	return occurrences(q.MultiQuery, q.Query, wanted)
 }

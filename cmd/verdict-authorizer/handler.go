@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/verdict-authz/verdict/cmd/verdict-authorizer/execapi"
 	"github.com/verdict-authz/verdict/cmd/verdict-authorizer/lambda"
@@ -107,16 +103,6 @@ func (a *authorizer) wantsRoutes(q *question) bool {
 
 // simple says whether the answer is a yes or no.
 func (a *authorizer) simple(q *question) bool { return a.cfg.simple && q.kind == http2 }
-
-// unreachable is the error for a question that got no answer. The cause can name addresses, so it goes nowhere.
-func unreachable(err error, l *line) error {
-	code := status.Code(err)
-	if code == codes.Unknown && errors.Is(err, context.DeadlineExceeded) {
-		code = codes.DeadlineExceeded
-	}
-	l.code = code.String()
-	return failure("Unreachable", "verdict gave no answer: "+code.String())
-}
 
 // translate turns a decision into an answer. Only the one exact effect is an allow; what verdict could not decide is an error,
 // since the gateway would keep a refusal.

@@ -9,10 +9,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"google.golang.org/grpc"
-
 	"github.com/verdict-authz/verdict/cmd/verdict-authorizer/lambda"
-	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
 	"github.com/verdict-authz/verdict/proto/verdictclient"
 	"github.com/verdict-authz/verdict/proto/verdictclient/stsidentity"
 )
@@ -57,27 +54,19 @@ func start(vars map[string]string, log *slog.Logger) (*authorizer, *verdictclien
 	if err != nil {
 		return nil, nil, err
 	}
+	var shown *identity
 	if cfg.stsAudience != "" {
-		identity, err := stsidentity.New(stsidentity.Config{Audience: cfg.stsAudience})
+		source, err := stsidentity.New(stsidentity.Config{Audience: cfg.stsAudience})
 		if err != nil {
 			return nil, nil, err
 		}
-		cfg.client.Credentials = identity
+		shown = &identity{Source: source}
+		cfg.client.Credentials = shown
 	}
 	client, err := verdictclient.Dial(cfg.client)
 	if err != nil {
 		return nil, nil, err
 	}
 	client.Connect()
-	return newAuthorizer(asker{client}, cfg, log), client, nil
-}
-
-// asker is a client as a checker.
-type asker struct{ *verdictclient.Client }
-
-// answerLimit is the most that is read of an answer: that of an api of 10,000 routes, listed, is a tenth of it.
-const answerLimit = 16 << 20
-
-func (a asker) Check(ctx context.Context, req *verdictv1.CheckRequest) (*verdictv1.CheckResponse, error) {
-	return a.Client.Check(ctx, req, grpc.MaxCallRecvMsgSize(answerLimit))
+	return newAuthorizer(asker{client, shown}, cfg, log), client, nil
 }

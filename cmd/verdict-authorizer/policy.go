@@ -70,8 +70,10 @@ func (a *authorizer) oneRoute(q *question, resp *verdictv1.CheckResponse, l *lin
 		}
 		return a.allow(q, resp, &set, ttl, l)
 	}
-	if !set.Passes(q.arn.Request()) || a.size(q, &set) > a.cfg.policyLimit {
-		set.Deny = nil // they are for a TTL that is not what the settings say it is; an escape in this path meets one
+	// What is denied beside is for a TTL that is not what the settings say it is: an escape in this path, which meets some of it,
+	// must neither fail for that nor let everything else pass.
+	if set.Spare(q.arn.Request()); a.size(q, &set) > a.cfg.policyLimit {
+		set.Deny = nil
 	}
 	return a.allow(q, resp, &set, resp.GetTtl().AsDuration(), l)
 }

@@ -24,6 +24,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/verdict-authz/verdict/cmd/verdict-authorizer/lambda"
 	verdictv1 "github.com/verdict-authz/verdict/proto/gen/verdict/v1"
@@ -184,7 +185,7 @@ var built struct {
 	err  error
 }
 
-// bootstrap builds what is shipped, once.
+// bootstrap builds what is shipped, once, with the flags of deploy/lambda.
 func bootstrap(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
@@ -194,7 +195,7 @@ func bootstrap(t *testing.T) string {
 			return
 		}
 		built.path = filepath.Join(dir, "bootstrap")
-		out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", built.path, ".").CombinedOutput()
+		out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace", "-ldflags", "-s -w -buildid=", "-o", built.path, ".").CombinedOutput()
 		if err != nil {
 			built.err = fmt.Errorf("go build: %w: %s", err, out)
 		}
@@ -423,6 +424,7 @@ func TestVerdictIsAway(t *testing.T) {
 	late := serve(t, &asked{answer: func(ctx context.Context, _ *verdictv1.CheckRequest) (*verdictv1.CheckResponse, error) {
 		select {
 		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err() // an answer here would race with the deadline of who asks
 		case <-time.After(3 * time.Second):
 		}
 		return &verdictv1.CheckResponse{Effect: verdictv1.Effect_EFFECT_ALLOW}, nil

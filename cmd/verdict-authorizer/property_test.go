@@ -36,23 +36,23 @@ func worlds() []world {
 			// What tools that drop the setting make of it. Only routes that a pattern can tell from others are tried.
 			reaches: separable,
 		},
-		{name: "REST, all that is permitted is kept", env: []string{"MODE=grant-set", "CACHE_TTL=60s"}, gateway: gateway{shape: "rest_request", keeps: true, identity: token}},
+		{name: "REST, all that is permitted is kept", env: []string{"MODE=grant-set", "API=orders", "CACHE_TTL=60s"}, gateway: gateway{shape: "rest_request", keeps: true, identity: token}},
 		{
-			name: "REST, all that is permitted is kept, and the gateway has verdict's routes", env: []string{"MODE=grant-set", "CACHE_TTL=60s", "GATEWAY_ROUTES=declared"},
+			name: "REST, all that is permitted is kept, and the gateway has verdict's routes", env: []string{"MODE=grant-set", "API=orders", "CACHE_TTL=60s", "GATEWAY_ROUTES=declared"},
 			gateway: gateway{shape: "rest_token", keeps: true, identity: token}, reaches: declared,
 		},
 		{name: "HTTP 1.0, nothing kept", gateway: gateway{shape: "http_1.0"}, exact: true},
 		{name: "HTTP 2.0, policies, nothing kept", gateway: gateway{shape: "http_2.0"}, exact: true},
 		{name: "HTTP 2.0, yes or no, nothing kept", env: []string{"ANSWER=simple"}, gateway: gateway{shape: "http_2.0", simple: true}, exact: true},
 		{
-			name: "HTTP 2.0, yes or no, kept", env: []string{"ANSWER=simple", "CACHE_TTL=60s"},
+			name: "HTTP 2.0, yes or no, kept", env: []string{"ANSWER=simple", "API=orders", "CACHE_TTL=60s"},
 			gateway: gateway{shape: "http_2.0", simple: true, keeps: true, identity: keyed, routeKey: greedy},
 		},
 		{
-			name: "HTTP 2.0, yes or no, kept by less than it depends on", env: []string{"ANSWER=simple", "CACHE_TTL=60s"},
+			name: "HTTP 2.0, yes or no, kept by less than it depends on", env: []string{"ANSWER=simple", "API=orders", "CACHE_TTL=60s"},
 			gateway: gateway{shape: "http_2.0", simple: true, keeps: true, identity: token, routeKey: greedy},
 		},
-		{name: "HTTP 2.0, policies, kept", env: []string{"MODE=grant-set", "CACHE_TTL=60s"}, gateway: gateway{shape: "http_2.0", keeps: true, identity: token}},
+		{name: "HTTP 2.0, policies, kept", env: []string{"MODE=grant-set", "API=orders", "CACHE_TTL=60s"}, gateway: gateway{shape: "http_2.0", keeps: true, identity: token}},
 	}
 }
 

@@ -18,9 +18,9 @@ type auditRetainCmd struct {
 
 	KeepDays  int      `default:"400" help:"Whole days before today (UTC) whose records stay."`
 	KeepUse   int      `name:"keep-use-days" default:"400" help:"Days for which the last use of each grant stays known; access reviews look back no further."`
-	Archive   string   `help:"Folder for the records that go: a file a day, JSON lines packed with zstd, and a manifest." type:"existingdir" placeholder:"DIR"`
+	Archive   string   `help:"Folder, which exists, for the records that go: a file a day, JSON lines packed with zstd, and a manifest." type:"existingdir" placeholder:"DIR"`
 	NoArchive bool     `help:"Let the records go for good."`
-	Exporter  []string `default:"export/otlp,export/files,export/kafka" help:"Exporters that must have read a day before it goes; one that never ran does not count. Name none to forget those that are gone." placeholder:"NAME"`
+	Exporter  []string `default:"export/otlp,export/files,export/kafka" help:"Exporters that must have read a day before it goes; one that never ran does not count. Unless set: ${default}. Name none to forget those that are gone." placeholder:"NAME"`
 	Unsealed  bool     `help:"Let days go that are not sealed yet, although others are."`
 	DryRun    bool     `env:"-" help:"Print what would go, and change nothing."`
 	JSON      bool     `name:"json" env:"-" help:"Print JSON, an object a partition."`

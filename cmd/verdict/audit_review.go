@@ -25,7 +25,7 @@ type auditReviewCmd struct {
 	API            string `name:"api" env:"-" help:"Only this api." placeholder:"ID"`
 	UnusedAfter    span   `env:"-" default:"90d" help:"Grants not used for this long are unused; 90d unless set, at most 400d." placeholder:"TIME"`
 	ExpiringWithin span   `env:"-" default:"30d" help:"Grants that end within this time are told; 30d unless set." placeholder:"TIME"`
-	Title          string `env:"-" default:"Access review" help:"Title of the report." placeholder:"TEXT"`
+	Title          string `env:"-" default:"Access review" help:"Title of the report; ${default} unless set." placeholder:"TEXT"`
 	Organisation   string `env:"-" help:"Whose policy it is, for the head of the report." placeholder:"NAME"`
 	Wide           bool   `env:"-" help:"Print lines whole, however long."`
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -30,15 +28,7 @@ roles:
 
 // From a token of the issuer to the JSON of a credential_process, through a verdict that runs: the decision, STS and the record.
 func TestAWSCredentialsEndToEnd(t *testing.T) {
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // restored by the test's end
-		}
-	}
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOWN")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "CANARY-own")
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
+	isolateAWS(t)
 	var mu sync.Mutex
 	var sessions []string
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,11 +16,11 @@ import (
 
 // serverFlags say which verdict a command talks to, over its decision listener.
 type serverFlags struct {
-	Server     string `default:"127.0.0.1:7300" help:"Decision listener of verdict: host:port or unix:/path." placeholder:"ADDRESS"`
+	Server     string `default:"127.0.0.1:7300" help:"Decision listener of verdict: host:port or unix:/path; ${default} unless set." placeholder:"ADDRESS"`
 	ServerCA   string `name:"server-ca" help:"PEM certificates that sign that of the decision listener; TLS is used." placeholder:"FILE"`
 	ServerCert string `name:"server-cert" help:"PEM certificate chain to show to the decision listener." placeholder:"FILE"`
 	ServerKey  string `name:"server-key" help:"PEM private key of --server-cert." placeholder:"FILE"`
-	Timeout    span   `env:"-" default:"30s" help:"Longest it may take, such as 30s or 5m." placeholder:"TIME"`
+	Timeout    span   `env:"-" default:"30s" help:"Longest it may take, such as 5m; ${default} unless set." placeholder:"TIME"`
 }
 
 // remote are the same settings for the admin listener, whose connections and errors are alike.

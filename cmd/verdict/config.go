@@ -122,9 +122,9 @@ func (t *tuning) apply(o *server.Options) {
 
 // issuerFlags name who issues the tokens. Serve and doctor share them, so that what doctor examines is what serve does.
 type issuerFlags struct {
-	Authority        string   `default:"https://login.microsoftonline.com" help:"Authority of the Microsoft cloud that issues the tokens." placeholder:"URL"`
+	Authority        string   `default:"https://login.microsoftonline.com" help:"Authority of the Microsoft cloud that issues the tokens."`
 	Tenant           []string `help:"Tenant id (GUID) whose tokens are accepted; repeat or separate with commas." placeholder:"GUID"`
-	AcceptV1Tokens   bool     `name:"accept-v1-tokens" help:"Accept version 1.0 access tokens too."`
+	AcceptV1Tokens   bool     `name:"accept-v1-tokens" env:"VERDICT_ACCEPT_V1_TOKENS" help:"Accept version 1.0 access tokens too."`
 	AllowMissingType bool     `name:"allow-missing-idtyp" help:"Accept tokens without the optional claim idtyp."`
 }
 
@@ -178,17 +178,8 @@ func (f *awsFlags) apply(o *server.Options) {
 	o.AWSRoles = server.AWSRoles{File: f.AWSRolesFile, Region: f.AWSRegion, Endpoint: f.AWSSTSEndpoint, PerMinute: f.AWSPerMinute}
 }
 
-// serveCmd is the settings of verdict serve.
-type serveCmd struct {
-	storeFlags
-	tuning
-	issuerFlags
-	keyFlags
-	groupFlags
-	awsFlags
-	evidenceFlags
-	exportFlags
-
+// listenFlags say where serve listens.
+type listenFlags struct {
 	DecisionListen      string `default:"127.0.0.1:7300" help:"Where proxies and functions ask: host:port or unix:/path."`
 	DecisionTLSCert     string `name:"decision-tls-cert" help:"PEM certificate chain of the decision listener." placeholder:"FILE"`
 	DecisionTLSKey      string `name:"decision-tls-key" help:"PEM private key of the decision listener." placeholder:"FILE"`
@@ -202,13 +193,30 @@ type serveCmd struct {
 	HTTPTLSKey          string `name:"http-tls-key" help:"PEM private key of the health and metrics listener." placeholder:"FILE"`
 	HTTPTLSClientCA     string `name:"http-tls-client-ca" help:"PEM certificates that sign those of scrapers and probes; they then need one." placeholder:"FILE"`
 	InsecurePlaintext   bool   `help:"Serve decisions, health and metrics without TLS beyond loopback, because something in front encrypts."`
+}
 
+// pepFlags say who may ask. docs/pep.md.
+type pepFlags struct {
 	PEPAllow       []string `name:"pep-allow" help:"Name of a client certificate that may ask for decisions: a DNS name, or a SPIFFE id of which a segment may be *; repeat. docs/pep.md." placeholder:"NAME"`
 	PEPSTSIssuer   []string `name:"pep-sts-issuer" help:"Issuer of an AWS account whose roles may ask with a token of STS; repeat." placeholder:"URL"`
 	PEPSTSAudience string   `name:"pep-sts-audience" help:"What such tokens must be for." placeholder:"TEXT"`
 	PEPSTSRole     []string `name:"pep-sts-role" help:"ARN of a role that may ask; repeat." placeholder:"ARN"`
+}
 
-	VerboseErrors bool `help:"Tell callers exactly which check their token failed; for development."`
+// serveCmd is the settings of verdict serve, in the groups in which --help shows them.
+type serveCmd struct {
+	storeFlags    `embed:"" group:"Store"`
+	listenFlags   `embed:"" group:"Listeners"`
+	issuerFlags   `embed:"" group:"Issuers of tokens"`
+	keyFlags      `embed:"" group:"Issuers of tokens"`
+	groupFlags    `embed:"" group:"Groups of callers"`
+	pepFlags      `embed:"" group:"Who may ask"`
+	tuning        `embed:"" group:"Decisions and their records"`
+	evidenceFlags `embed:"" group:"Privacy and proof"`
+	exportFlags   `embed:"" group:"Export of records"`
+	awsFlags      `embed:"" group:"Credentials of AWS"`
+
+	VerboseErrors bool `group:"Decisions and their records" help:"Tell callers exactly which check their token failed; for development."`
 }
 
 // options checks every setting and reports all problems at once.

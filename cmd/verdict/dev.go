@@ -30,11 +30,11 @@ var examplePolicy []byte
 
 // devCmd is the settings of verdict dev.
 type devCmd struct {
-	tuning
-	awsFlags
-	evidenceFlags
+	tuning        `embed:"" group:"Decisions and their records"`
+	evidenceFlags `embed:"" group:"Privacy and proof"`
+	awsFlags      `embed:"" group:"Credentials of AWS"`
 
-	Data           string `default:".verdict-dev" help:"Folder for the embedded store, the spool and the issuer's key; made when it is not there." placeholder:"DIR"`
+	Data           string `default:".verdict-dev" help:"Folder for the embedded store, the spool and the issuer's key; made when it is not there."`
 	DecisionListen string `default:"127.0.0.1:7300" help:"Where decisions are served; loopback or unix:/path."`
 	AdminListen    string `default:"127.0.0.1:7301" help:"Where policy and audit are served; loopback or unix:/path."`
 	HTTPListen     string `name:"http-listen" default:"127.0.0.1:7302" help:"Where health and metrics are served; loopback or unix:/path; empty: nowhere."`

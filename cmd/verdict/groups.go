@@ -26,6 +26,7 @@ type groupFlags struct {
 	GraphSecretFile              string     `help:"Client secret." placeholder:"FILE"`
 	GraphSecret                  secret.Ref `help:"Secret that is the client secret, or the certificate with its private key, in place of a file." placeholder:"REF"`
 	GraphTokenFile               string     `help:"Token of a workload identity; none: $AZURE_FEDERATED_TOKEN_FILE." placeholder:"FILE"`
+	GraphUnits                   int        `default:"1750" help:"Cost units of Graph that this replica spends per tenant in 10 s; a lookup costs 2."`
 	GraphSecurityOnly            bool       `help:"Leave out groups that are not for security; as the tokens' groupMembershipClaims has it."`
 
 	MirrorPoll time.Duration `default:"60s" help:"Time between two rounds of copying groups, with --groups mirror."`
@@ -46,6 +47,9 @@ func (f *groupFlags) validate() error {
 	if kind := azure.Kind(f.GraphCredential); !f.GraphSecret.IsZero() && kind != azure.Certificate && kind != azure.Secret {
 		return errors.New("--graph-secret: it is for --graph-credential secret or certificate")
 	}
+	if f.GraphUnits < 2 {
+		return errors.New("--graph-units: at least 2, which is what a lookup costs")
+	}
 	if !f.LDAPPassword.IsZero() && len(f.LDAPURL) == 0 {
 		return errors.New("--ldap-password: it means nothing without --ldap-url")
 	}
@@ -57,7 +61,7 @@ func (f *groupFlags) apply(o *server.Options) {
 		Mode:         directory.Mode(f.Groups),
 		MaxStaleness: f.GroupsMaxStaleness,
 		MirrorPoll:   f.MirrorPoll,
-		Graph:        graph.Config{Cloud: f.GraphCloud, SecurityOnly: f.GraphSecurityOnly},
+		Graph:        graph.Config{Cloud: f.GraphCloud, SecurityOnly: f.GraphSecurityOnly, Units: f.GraphUnits},
 	}
 	if f.GraphCredential != "" {
 		o.Groups.Credential = azure.Config{

@@ -28,7 +28,7 @@ module "all" {
   cache_ttl_s = 60
 
   verdict = {
-    target       = "dns:///verdict.internal:7300"
+    target       = "verdict.internal:7300"
     ca_file      = "ca.pem"
     cert_file    = "client.pem"
     key_file     = "client.key.pem"
@@ -117,7 +117,7 @@ func TestSettingsBecomeTheEnvironmentOfTheFunction(t *testing.T) {
 	p := planEverything(t)
 	for address, want := range map[string]map[string]string{
 		"module.all.aws_lambda_function.this": {
-			"VERDICT_TARGET": "dns:///verdict.internal:7300", "VERDICT_CA_FILE": "/opt/ca.pem", "VERDICT_CERT_FILE": "/opt/client.pem",
+			"VERDICT_TARGET": "verdict.internal:7300", "VERDICT_CA_FILE": "/opt/ca.pem", "VERDICT_CERT_FILE": "/opt/client.pem",
 			"VERDICT_KEY_FILE": "/opt/client.key.pem", "VERDICT_SERVER_NAME": "verdict.example", "VERDICT_STS_AUDIENCE": "verdict",
 			"VERDICT_TIMEOUT": "1.5s", "VERDICT_IDLE_LIMIT": "30s",
 			"VERDICT_ALLOWED_APIS": "123456789012:a1b2c3,123456789012:d4e5f6",

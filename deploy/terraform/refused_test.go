@@ -44,6 +44,7 @@ func TestMistakesAreToldBeforeAnythingIsMade(t *testing.T) {
 		"an exact policy that is kept":      {lambda(`cache_ttl_s = 30`), "refuses every other method"},
 		"a grant set that is not kept":      {lambda(`mode = "grant-set"`), "set cache_ttl_s"},
 		"a grant set as a yes or no":        {lambda("mode = \"grant-set\"\n answer = \"simple\"\n cache_ttl_s = 30"), "set answer to iam"},
+		"kept for more than one host":       {lambda("answer = \"simple\"\n cache_ttl_s = 30"), "under each of its domain names"},
 		"a mode that is none":               {lambda(`mode = "all"`), "exact or grant-set"},
 		"no gateway":                        {lambda(`gateways = {}`), "at least one API"},
 		"some gateways mapped, others not":  {lambda(`gateways = { a = { api_id = "a", verdict_api = "x" }, b = { api_id = "b" } }`), "for all gateways or for none"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -98,6 +99,9 @@ func (s *SystemService) Status(context.Context, *verdictv1.StatusRequest) (*verd
 			resp.Problems = append(resp.Problems, fmt.Sprintf("keys: none that can be used of tenant %s, whose tokens are answered with "+
 				"KEYS_UNAVAILABLE; check that this host reaches the issuer", i.GetTenantId()))
 		}
+	}
+	for i, text := range resp.GetProblems() { // causes may have lines of their own
+		resp.Problems[i] = strings.Join(strings.Fields(text), " ")
 	}
 	return resp, nil
 }

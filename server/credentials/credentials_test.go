@@ -102,7 +102,7 @@ func TestAnApplicationMayHaveCredentials(t *testing.T) {
 // Whoever is refused cannot tell an alias of the file from one that is not there.
 func TestARefusalTellsNothingOfAliases(t *testing.T) {
 	aliases := map[string]policy.Reason{ // what the record says
-		"nobodys": policy.NoGrant, "undeclared": policy.PermissionUnknown, "not-there": policy.PermissionUnknown,
+		"nobodys": policy.NoGrant, "forbidden": policy.DeniedByGrant, "undeclared": policy.PermissionUnknown, "not-there": policy.PermissionUnknown,
 	}
 	for name, tc := range map[string]struct {
 		token string
@@ -120,7 +120,7 @@ func TestARefusalTellsNothingOfAliases(t *testing.T) {
 				if err != nil || resp.GetCredentials() != nil || resp.GetSession() != nil || resp.GetDecision().GetReason() != tc.want {
 					t.Fatalf("%s: %v %v", alias, resp, err)
 				}
-				if tc.token != tokenCanary && recorded == policy.NoGrant {
+				if tc.token != tokenCanary && recorded != policy.PermissionUnknown {
 					recorded = policy.TokenExpired
 				}
 				if r := w.recorder.kept[0]; r.Reason != int16(recorded) || r.Allowed {

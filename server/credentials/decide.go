@@ -28,6 +28,9 @@ func (s *Server) decide(ctx context.Context, door, token, alias string) pdp.Answ
 	if a.Reason == policy.PermissionUnknown {
 		a = s.unknown(ctx, &q, a)
 	}
+	if a.Reason == policy.DeniedByGrant { // only an alias that there is can be denied: this too is said by the record alone
+		a.Reason, a.Missing, a.Grants = policy.NoGrant, []string{q.Permission}, nil
+	}
 	if a.Allowed() && !proven(&a) {
 		a.Effect, a.Reason = policy.Deny, policy.Internal
 	}

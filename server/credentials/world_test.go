@@ -64,6 +64,7 @@ roles:
   guarded: {role_arn: "arn:aws:iam::123456789012:role/guarded"}
   barred: {role_arn: "arn:aws:iam::123456789012:role/barred"}
   nobodys: {role_arn: "arn:aws:iam::123456789012:role/nobodys"}
+  forbidden: {role_arn: "arn:aws:iam::123456789012:role/forbidden"}
   undeclared: {role_arn: "arn:aws:iam::123456789012:role/undeclared"}
 `
 
@@ -76,12 +77,13 @@ func snapshot(t *testing.T) *policy.Snapshot {
 		Revision: 7,
 		APIs: []policy.API{{
 			ID: "aws", Audiences: []string{"aud"}, Scopes: []policy.ScopeRule{{Scope: "All", Permissions: []string{"assume.*"}}},
-			Permissions: []string{"assume.reader", "assume.deployer", "assume.orphan", "assume.guarded", "assume.barred", "assume.nobodys"},
+			Permissions: []string{"assume.reader", "assume.deployer", "assume.orphan", "assume.guarded", "assume.barred", "assume.nobodys", "assume.forbidden"},
 		}},
 		Grants: []policy.Grant{
 			{ID: "g-some", API: "aws", Subject: alice, Permissions: []string{"assume.reader", "assume.deployer", "assume.orphan"}, Effect: policy.Allow},
 			{ID: "g-guarded", API: "aws", Subject: alice, Permissions: []string{"assume.guarded"}, Effect: policy.Allow, Condition: `resource.id.endsWith(":role/guarded")`},
 			{ID: "g-barred", API: "aws", Subject: alice, Permissions: []string{"assume.barred"}, Effect: policy.Allow, Condition: `resource.id == "another"`},
+			{ID: "g-forbidden", API: "aws", Subject: alice, Permissions: []string{"assume.forbidden"}, Effect: policy.Deny},
 			{ID: "g-app", API: "aws", Subject: "app:" + tid + "/" + client, Permissions: []string{"assume.reader"}, Effect: policy.Allow},
 		},
 	}, condition.Compile)

@@ -43,7 +43,8 @@ type holder struct {
 // did not need it does itself: a caller whose route asked for no token, or for none yet, is proven now, and a is told.
 func (p *PDP) permitted(ctx context.Context, q *Question, r reached, s *scratch, a *Answer) *Permitted {
 	api := r.target.api
-	if q.HTTP == nil || r.snap == nil || api == nil || malformed(a.Reason) {
+	canonical := a.Reason == policy.RequestMalformed || !malformed(a.Reason) // with a policy, the form was right and the path was not
+	if q.HTTP == nil || r.snap == nil || api == nil || !canonical {
 		return nil
 	}
 	open := target{api: api, http: true} // of no route: what each asks comes later
@@ -51,7 +52,7 @@ func (p *PDP) permitted(ctx context.Context, q *Question, r reached, s *scratch,
 	token := a.Caller
 	if token == nil {
 		switch a.Reason { //nolint:exhaustive // with any other the walk did not accept the token
-		case policy.AllowedPublic, policy.RouteUnknown, policy.UpgradeNotAllowed, policy.ClientNotAllowed:
+		case policy.AllowedPublic, policy.RouteUnknown, policy.RequestMalformed, policy.UpgradeNotAllowed, policy.ClientNotAllowed:
 		default:
 			return nil
 		}

@@ -43,6 +43,23 @@ func (s *Set) Passes(request string) bool {
 	return slices.ContainsFunc(s.Allow, hit) && !slices.ContainsFunc(s.Deny, hit)
 }
 
+// Spare lets one request pass that verdict allows: it takes away the Deny patterns that the request meets, and no others. Where
+// it has an escape, those of escapes give way to patterns of the escapes that verdict refuses wherever they stand.
+func (s *Set) Spare(request string) {
+	meets := func(glob string) bool { return matches(glob, request) }
+	before := len(s.Deny)
+	s.Deny = slices.DeleteFunc(slices.Clone(s.Deny), meets)
+	if len(s.Deny) == before || !strings.Contains(request, "%") {
+		return
+	}
+	s.Deny = append(s.Deny, slices.DeleteFunc(slices.Clone(escapes), meets)...)
+	slices.Sort(s.Deny)
+}
+
+// escapes match those of separators, dots, the percent sign, control characters and whatever is not ASCII.
+var escapes = strings.Fields("*%2F* *%2f* *%5C* *%5c* *%3B* *%3b* *%3F* *%3f* *%23* *%2E* *%2e* *%25* *%0* *%1* *%7F* *%7f* " +
+	"*%8* *%9* *%A* *%a* *%B* *%b* *%C* *%c* *%D* *%d* *%E* *%e* *%F* *%f*")
+
 // guards match the paths that verdict refuses as malformed, so that a star cannot stand for what means two things: empty segments
 // and dots, escapes (of which some are harmless; a pattern cannot tell), other bytes that have no place in a path. They meet no
 // path of a template that is in canonical form and has no escape. The first star takes the method.

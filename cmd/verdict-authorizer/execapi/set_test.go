@@ -201,3 +201,31 @@ func TestDenialsTouchNothingPermitted(t *testing.T) {
 		t.Errorf("only %d paths were permitted", passed)
 	}
 }
+
+// An escape in one request let every path below its route pass, wherever the gateway kept the answer after all.
+func TestSpareLetsOneRequestPass(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spared string
+		passes []string
+		denied []string
+	}{
+		"without an escape nothing changes":  {"GET/users/7", []string{"GET/users/8"}, []string{"GET/users/7/admin", "GET/users/a%20b", "GET/users/7%2Fadmin"}},
+		"an escape lets escapes pass":        {"GET/users/a%20b", []string{"GET/users/7", "GET/users/c%40d"}, []string{"GET/users/7/admin", "GET/users/..", "GET/users/me"}},
+		"but none that a separator hides in": {"GET/users/a%20b", nil, []string{"GET/users/7%2Fadmin", "GET/users/7%2fadmin", "GET/users/%2E%2E", "GET/users/%252F", "GET/users/a%5Cb", "GET/users/%C0%AF", "GET/users/%00"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tableOf(routes("GET /users/{id}", "-GET /users/me"), execapi.ReachAny).Only(execapi.Route{Methods: []string{"GET"}, Template: "/users/{id}"}, "GET")
+			s.Spare(tc.spared)
+			for _, request := range append(tc.passes, tc.spared) {
+				if !s.Passes(request) {
+					t.Errorf("%s does not pass", request)
+				}
+			}
+			for _, request := range tc.denied {
+				if s.Passes(request) {
+					t.Errorf("%s passes", request)
+				}
+			}
+		})
+	}
+}

@@ -16,7 +16,7 @@ variable "verdict" {
   })
 
   validation {
-    condition     = can(regex("^(dns:///)?[^\\s/]+:[0-9]{1,5}$", var.verdict.target))
+    condition     = can(regex("^[^\\s/]+:[0-9]{1,5}$", var.verdict.target))
     error_message = "verdict.target is host:port, such as verdict.internal:7300."
   }
 
@@ -115,6 +115,11 @@ variable "cache_ttl_s" {
   validation {
     condition     = var.mode != "grant-set" || var.cache_ttl_s > 0
     error_message = "grant-set is for answers that are kept: set cache_ttl_s."
+  }
+
+  validation {
+    condition     = var.cache_ttl_s == 0 || alltrue([for g in var.gateways : g.verdict_api != null])
+    error_message = "The gateway applies what it keeps under each of its domain names, so verdict cannot find the API by host: give verdict_api, or set cache_ttl_s to 0."
   }
 }
 

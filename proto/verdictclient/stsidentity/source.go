@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -24,7 +25,7 @@ import (
 type Config struct {
 	Audience    string                  // what verdict is configured to expect
 	Region      string                  // whose STS is asked; "": AWS_REGION. The global endpoint does not make these tokens
-	Endpoint    string                  // URL of STS; "": that of the region
+	Endpoint    string                  // URL of STS; "": AWS_ENDPOINT_URL_STS, else that of the region
 	Life        time.Duration           // of a token, 1 minute to 1 hour; 0 means 5m
 	Credentials aws.CredentialsProvider // of the role; nil: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN
 	HTTP        *http.Client            // nil: one with a timeout of 2s that follows no redirect
@@ -38,7 +39,8 @@ type Source struct {
 
 	mu     sync.Mutex // held while a token is fetched: others wait for it
 	token  string
-	renew  time.Time
+	renew  time.Time // from when on a new one is wanted
+	again  time.Time // from when on it is wanted again after STS did not give one
 	expiry time.Time
 }
 
@@ -57,14 +59,9 @@ func New(cfg Config) (*Source, error) {
 	if cfg.Life < time.Minute || cfg.Life > time.Hour || cfg.Life%time.Second != 0 {
 		err = errors.Join(err, fmt.Errorf("life %s: not whole seconds within 1m and 1h", cfg.Life))
 	}
-	if cfg.Endpoint == "" {
-		suffix, known := suffixOf(cfg.Region)
-		if !known {
-			err = errors.Join(err, fmt.Errorf("region %q: not one that has an STS known here; set AWS_REGION or the endpoint", cfg.Region))
-		}
-		cfg.Endpoint = "https://sts." + cfg.Region + "." + suffix
-	}
-	if err != nil {
+	var endpointErr error
+	cfg.Endpoint, endpointErr = endpoint(cfg.Endpoint, cfg.Region)
+	if err = errors.Join(err, endpointErr); err != nil {
 		return nil, fmt.Errorf("stsidentity: %w", err)
 	}
 	if cfg.Credentials == nil {
@@ -77,6 +74,34 @@ func New(cfg Config) (*Source, error) {
 		cfg.Now = time.Now
 	}
 	return &Source{cfg: cfg, signer: v4.NewSigner()}, nil
+}
+
+// endpointVariable is AWS's own: programs that use its SDK ask the STS that it names.
+const endpointVariable = "AWS_ENDPOINT_URL_STS"
+
+// endpoint is the URL of STS, without a slash at its end. What is sent there is signed for the region, and what comes back lets
+// its reader ask verdict, so that it is not read on the way beyond this machine.
+func endpoint(given, region string) (string, error) {
+	name := "endpoint"
+	if given == "" {
+		given, name = os.Getenv(endpointVariable), endpointVariable
+	}
+	suffix, known := suffixOf(region)
+	switch {
+	case !known && (given == "" || region == ""):
+		return "", fmt.Errorf("region %q: not one that has an STS known here; set AWS_REGION", region)
+	case given == "":
+		return "https://sts." + region + "." + suffix, nil
+	}
+	u, err := url.Parse(given)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%s: not the URL of an STS, such as https://sts.eu-central-1.amazonaws.com", name)
+	}
+	address, _ := netip.ParseAddr(u.Hostname())
+	if u.Scheme != "https" && (u.Scheme != "http" || !address.IsLoopback()) {
+		return "", fmt.Errorf("%s: want https; http only to an address of loopback", name)
+	}
+	return strings.TrimRight(given, "/"), nil
 }
 
 // suffixOf is the DNS suffix of a region's partition (the SDK's endpoint table of STS).
@@ -117,20 +142,33 @@ func (s *Source) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 // RequireTransportSecurity implements credentials.PerRPCCredentials: who reads the token can ask as this role.
 func (*Source) RequireTransportSecurity() bool { return true }
 
+const (
+	margin   = 10 * time.Second       // a token that ends sooner is not shown any more
+	patience = 500 * time.Millisecond // longest that STS is waited for while there is a token yet: the question has to be asked, too
+	tryAgain = 10 * time.Second       // after which it is asked again then
+)
+
 // Token returns a token that is good for a while yet, a new one if need be. When STS does not answer, one that has not ended
 // still serves.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now().Round(0) // the wall clock: a frozen process wakes up with tokens that have ended
-	if now.Before(s.renew) {
+	good := now.Before(s.expiry.Add(-margin))
+	if now.Before(s.renew) || good && now.Before(s.again) {
 		return s.token, nil
+	}
+	if good {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
 	}
 	token, expiry, err := s.fetch(ctx, now)
 	switch {
 	case err == nil:
 		s.token, s.expiry, s.renew = token, expiry, now.Add(expiry.Sub(now)*4/5)
-	case now.Before(s.expiry.Add(-10 * time.Second)):
+	case good:
+		s.again = now.Add(tryAgain)
 	default:
 		return "", fmt.Errorf("token of AWS STS: %w", err)
 	}

@@ -59,8 +59,9 @@ func startSTS(t *testing.T) *sts {
 			t.Errorf("signed as %q with session token %q", auth, r.Header.Get("X-Amz-Security-Token"))
 		}
 		s.mu.Lock()
-		code, body := s.answer(n)
+		answer := s.answer
 		s.mu.Unlock()
+		code, body := answer(n)
 		w.WriteHeader(code)
 		_, _ = w.Write([]byte(body))
 	}))
@@ -122,6 +123,61 @@ func TestATokenThatHasNotEndedServesWhileSTSIsAway(t *testing.T) {
 	}
 }
 
+// A silent STS must not use up the time of the questions that an old token would do for.
+func TestASilentSTSCostsLittleWhileThereIsAToken(t *testing.T) {
+	s, now := startSTS(t), start
+	s.says(func(int64) (int, string) { return 200, granted("a.b.c", now.Add(5*time.Minute)) })
+	src := source(t, s, func() time.Time { return now })
+	if _, err := src.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	silent := make(chan struct{})
+	t.Cleanup(func() { close(silent) })
+	s.says(func(int64) (int, string) { <-silent; return 200, "" })
+	for _, step := range []struct {
+		after time.Duration
+		asked int64
+	}{{4 * time.Minute, 2}, {4*time.Minute + 9*time.Second, 2}, {4*time.Minute + 10*time.Second, 3}} {
+		now = start.Add(step.after)
+		began := time.Now()
+		if got, err := src.Token(t.Context()); err != nil || got != "a.b.c" {
+			t.Errorf("after %s: %q, %v", step.after, got, err)
+		}
+		if took := time.Since(began); took > 1500*time.Millisecond {
+			t.Errorf("after %s: took %s, and a question has 2 s", step.after, took)
+		}
+		if n := s.asked.Load(); n != step.asked {
+			t.Errorf("after %s: STS was asked %d times, want %d", step.after, n, step.asked)
+		}
+	}
+}
+
+func TestWhereSTSIs(t *testing.T) {
+	for name, tc := range map[string]struct {
+		endpoint, variable, region string
+		problem                    string // "": none
+	}{
+		"the region says it":                        {region: "eu-central-1"},
+		"AWS's own variable is an endpoint":         {variable: "https://vpce-1.sts.eu-central-1.vpce.amazonaws.com/", region: "eu-central-1"},
+		"so is one of a partition not known here":   {variable: "https://sts.example.com", region: "moon-1"},
+		"plain HTTP stays on the machine":           {variable: "http://127.0.0.1:4601", region: "eu-central-1"},
+		"plain HTTP does not leave it":              {variable: "http://sts.eu-central-1.amazonaws.com", region: "eu-central-1", problem: "AWS_ENDPOINT_URL_STS: want https"},
+		"a name of this machine may be any machine": {endpoint: "http://localhost:4601", region: "eu-central-1", problem: "endpoint: want https"},
+		"an endpoint is signed for a region too":    {endpoint: "https://sts.example.com", problem: "AWS_REGION"},
+		"a host is no URL":                          {variable: "sts.eu-central-1.amazonaws.com", region: "eu-central-1", problem: "AWS_ENDPOINT_URL_STS: not the URL"},
+		"a password in a URL is not repeated":       {variable: "https://user:hidden@sts.example.com", region: "eu-central-1", problem: "AWS_ENDPOINT_URL_STS: not the URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_ENDPOINT_URL_STS", tc.variable)
+			t.Setenv("AWS_REGION", tc.region)
+			_, err := stsidentity.New(stsidentity.Config{Audience: "a", Endpoint: tc.endpoint})
+			if (err == nil) != (tc.problem == "") || err != nil && (!strings.Contains(err.Error(), tc.problem) || strings.Contains(err.Error(), "hidden")) {
+				t.Errorf("%v, want %q", err, tc.problem)
+			}
+		})
+	}
+}
+
 func TestWhatSTSRefusesIsToldWithoutItsText(t *testing.T) {
 	for name, tc := range map[string]struct {
 		code int
@@ -171,6 +227,24 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not speak of the %s", err, want)
 		}
+	}
+}
+
+func TestTheVariableOfAWSLeadsToAnotherSTS(t *testing.T) {
+	s := startSTS(t)
+	s.says(func(int64) (int, string) { return 200, granted("a.b.c", start.Add(5*time.Minute)) })
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_STS": s.url + "/", "AWS_REGION": "eu-central-1",
+		"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hidden", "AWS_SESSION_TOKEN": "session",
+	} {
+		t.Setenv(name, value)
+	}
+	src, err := stsidentity.New(stsidentity.Config{Audience: "https://verdict.example.com", Now: func() time.Time { return start }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := src.Token(t.Context()); err != nil || got != "a.b.c" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -41,12 +41,18 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil { // its text repeats the files
 		return nil, errors.New("sts: the shared configuration of AWS cannot be read; see AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_PROFILE")
 	}
-	return &Client{region: base.Region, sts: awssts.NewFromConfig(base, func(o *awssts.Options) {
+	c := &Client{region: base.Region, sts: awssts.NewFromConfig(base, func(o *awssts.Options) {
 		o.ClientLogMode = 0 // bodies are secrets
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = &cfg.Endpoint
 		}
-	})}, nil
+	})}
+	if set := c.sts.Options().BaseEndpoint; set != nil { // by us or by the surroundings
+		if err := secret.CheckEndpoint(*set); err != nil {
+			return nil, fmt.Errorf("sts: --aws-sts-endpoint, AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL: %w", err)
+		}
+	}
+	return c, nil
 }
 
 // Region is the surroundings' (AWS_REGION, the profile); "": they name none.

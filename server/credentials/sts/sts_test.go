@@ -303,3 +303,26 @@ func TestEachRegionHasItsOwnEndpoint(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A token and the credentials that it is exchanged for went out in the open, to wherever a setting or a variable said.
+func TestNobodyOnTheWayReadsCredentials(t *testing.T) {
+	for name, tc := range map[string]struct {
+		endpoint, variable string
+		refused            bool
+	}{
+		"plaintext to another machine":               {endpoint: "http://sts.example.com", refused: true},
+		"plaintext to another machine by a variable": {variable: "http://192.0.2.7:4566", refused: true},
+		"an address with a password":                 {endpoint: "https://user:hunter2@sts.example.com", refused: true},
+		"TLS":                                        {endpoint: "https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"},
+		"this machine":                               {variable: "http://127.0.0.1:4566"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate(t, ownKeys...)
+			t.Setenv("AWS_ENDPOINT_URL_STS", tc.variable)
+			_, err := sts.New(t.Context(), sts.Config{Endpoint: tc.endpoint})
+			if (err != nil) != tc.refused || err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

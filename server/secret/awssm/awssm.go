@@ -114,12 +114,16 @@ func (f *Fetcher) client(ctx context.Context, region string) (*secretsmanager.Cl
 		return nil, errRegion
 	}
 	if f.clients[region] == nil {
-		f.clients[region] = secretsmanager.NewFromConfig(*f.base, func(o *secretsmanager.Options) {
+		made := secretsmanager.NewFromConfig(*f.base, func(o *secretsmanager.Options) {
 			o.Region = region
 			if f.cfg.Endpoint != "" {
 				o.BaseEndpoint = &f.cfg.Endpoint
 			}
 		})
+		if set := made.Options().BaseEndpoint; set != nil && secret.CheckEndpoint(*set) != nil { // by us or by the surroundings
+			return nil, errEndpoint
+		}
+		f.clients[region] = made
 	}
 	return f.clients[region], nil
 }

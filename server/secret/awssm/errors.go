@@ -17,6 +17,8 @@ import (
 var (
 	errLoad   = errors.New("the shared configuration of AWS cannot be read")
 	errRegion = errors.New("in which region? Give ?region=, the ARN, or AWS_REGION")
+
+	errEndpoint = errors.New("AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL: want https, or http on this machine: secrets travel there")
 )
 
 // maxMessage is how much is kept of what AWS says of a refusal.
@@ -68,7 +70,7 @@ func silent(err error) error {
 	var network *net.OpError
 	var name *net.DNSError
 	switch {
-	case errors.Is(err, errLoad), errors.Is(err, errRegion):
+	case errors.Is(err, errLoad), errors.Is(err, errRegion), errors.Is(err, errEndpoint):
 		return err
 	case errors.As(err, &refused):
 		return fmt.Errorf("AWS says %s: %s", refused.ErrorCode(), cut(refused.ErrorMessage()))

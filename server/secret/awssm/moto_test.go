@@ -358,3 +358,12 @@ func TestWhatTheSurroundingsDoNotSay(t *testing.T) {
 		t.Errorf("no server: %v", err)
 	}
 }
+
+func TestASecretDoesNotComeOverTheWireInTheOpen(t *testing.T) {
+	isolate(t)
+	t.Setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://user:hunter2@192.0.2.7:4566")
+	_, err := awssm.New(awssm.Config{Region: region}).Fetch(t.Context(), parse(t, "awssm://db"))
+	if err == nil || !strings.Contains(err.Error(), "want https") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
+	}
+}
