@@ -108,7 +108,7 @@ func TestExportsGoOnWithoutGap(t *testing.T) {
 	consumed(t, brokers, made)
 	const lag = `verdict_audit_export_lag_seconds{exporter="otlp"}`
 	v.await(t, "word of the collector that is away", func() bool {
-		return v.metric(t, lag) > 0 && v.metric(t, `verdict_audit_export_failures_total{exporter="otlp"}`) > 0 && strings.Contains(v.problem(t, "otlp"), "its oldest record has waited")
+		return v.metric(t, lag) > 0 && v.metric(t, `verdict_audit_export_failures_total{exporter="otlp"}`) > 0 && strings.Contains(v.problem(t, "otlp"), "the oldest record has waited")
 	})
 	if files := v.problem(t, "files") + v.problem(t, "kafka"); files != "" {
 		t.Errorf("the collector holds up others: %s", files)
