@@ -319,21 +319,22 @@ func TestASendEndsWithItsContext(t *testing.T) {
 }
 
 func TestSigningIn(t *testing.T) {
-	password := canary
-	get := func(context.Context) (secret.Value, error) {
-		if password == "" {
-			return secret.Value{}, errors.New("no such file")
+	// Each client has its own: the one before may still be signing in.
+	with := func(password string) func(context.Context) (secret.Value, error) {
+		return func(context.Context) (secret.Value, error) {
+			if password == "" {
+				return secret.Value{}, errors.New("no such file")
+			}
+			return secret.NewValue([]byte(password)), nil
 		}
-		return secret.NewValue([]byte(password)), nil
 	}
 	for _, m := range []Mechanism{Plain, SCRAM256, SCRAM512} {
 		t.Run(mechanismNames[m], func(t *testing.T) {
 			c := newCluster(t, kfake.EnableSASL(), kfake.Superuser(mechanismNames[m], "verdict", canary))
-			password = canary
-			s := newSink(t, Config{Brokers: c.ListenAddrs(), SASL: SASL{m, "verdict", get}})
+			s := newSink(t, Config{Brokers: c.ListenAddrs(), SASL: SASL{m, "verdict", with(canary)}})
 			send(t, s, batch(0, 5))
-			for _, password = range []string{"wrong-" + canary, ""} {
-				s := newSink(t, Config{Brokers: c.ListenAddrs(), SASL: SASL{m, "verdict", get}, Timeout: 300 * time.Millisecond})
+			for _, password := range []string{"wrong-" + canary, ""} {
+				s := newSink(t, Config{Brokers: c.ListenAddrs(), SASL: SASL{m, "verdict", with(password)}, Timeout: 300 * time.Millisecond})
 				err := s.Send(t.Context(), batch(0, 5))
 				if err == nil || errors.Is(err, export.ErrRefused) || strings.Contains(err.Error(), canary) {
 					t.Fatalf("%v", err)
