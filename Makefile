@@ -102,7 +102,7 @@ chaos-audit: ## kill verdict KILLS times (50), Postgres a quarter as often, and 
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./store/postgres -count=1 -timeout 60m -v -run '^TestABatchCutAnywhereIsKeptOnce$$' -args -cuts=$$((20 * $(KILLS)))
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledPostgresLosesNoRecord$$' -args -kills=$(KILLS)
 	@$(servers) && VERDICT_TEST_REQUIRE=postgres go test ./cmd/verdict -count=1 -timeout 60m -v -run '^TestAKilledVerdictLosesNoRecord$$' -args -kills=$(KILLS) \
-		| { tee /dev/stderr | grep '^kills=' || { echo 'chaos-audit: no result' >&2; exit 1; }; }
+		| { tee >(cat >&2) | grep '^kills=' || { echo 'chaos-audit: no result' >&2; exit 1; }; }
 
 run: ## verdict dev: everything in one process on loopback (ARGS="--help")
 	@go run ./cmd/verdict dev $(ARGS)
