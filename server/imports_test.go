@@ -90,8 +90,9 @@ var house = map[string]room{
 	},
 	"server/directory/graphtest": {ours: []string{"server/directory/graph", "server/policy"}},
 	"server/directory/ldaptest":  {modules: []string{goLDAP, xsys}},
-	"server/trust":               {ours: []string{"server/entra", "store"}},
-	"server/snapshot":            {ours: []string{"server/policy", "server/request", "store"}, tests: []string{sqlite}},
+	"server/follow":              {},
+	"server/trust":               {ours: []string{"server/entra", "server/follow", "store"}},
+	"server/snapshot":            {ours: []string{"server/follow", "server/policy", "server/request", "store"}, tests: []string{sqlite}},
 	"server/audit":               {ours: []string{"server/audit/seal", "server/audit/spool", "server/policy", "store"}, modules: []string{uuid}},
 	"server/audit/seal":          {ours: []string{"store"}, modules: []string{uuid}, tests: []string{pgx}},
 	"server/audit/seal/s3sink":   {ours: []string{"server/audit/seal"}, modules: []string{awsSDK}},
@@ -117,7 +118,7 @@ var house = map[string]room{
 		},
 		modules: []string{uuid},
 	},
-	"server/revocation": {ours: []string{"store"}},
+	"server/revocation": {ours: []string{"server/follow", "store"}},
 
 	// Who watches. Metrics read their owners; the doctor asks the verifier that serves.
 	"server/metrics": {ours: []string{"server/audit", "server/policy", "server/snapshot"}, modules: []string{prometheus}},

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verdict-authz/verdict/server/follow"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -19,9 +20,6 @@ type Config struct {
 	Timeout time.Duration    // longest that a look may take; 0 means 5s
 	Now     func() time.Time // nil means time.Now
 }
-
-// minGap is the shortest time between two looks, so that hints cannot make of the feed a load on the store.
-const minGap = 10 * time.Millisecond
 
 // Source is where revocations come from; every store.Store is one.
 type Source interface {
@@ -38,7 +36,7 @@ type Feed struct {
 
 	current atomic.Pointer[set]
 	checked atomic.Int64 // Unix nanoseconds at which current was last known to be current; 0: never
-	kick    chan struct{}
+	pace    *follow.Pace
 
 	mu      sync.Mutex
 	problem string
@@ -75,7 +73,7 @@ func NewFeed(from Source, log *slog.Logger, cfg Config) (*Feed, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Feed{source: from, log: log, cfg: cfg, kick: make(chan struct{}, 1)}, nil
+	return &Feed{source: from, log: log, cfg: cfg, pace: follow.NewPace(cfg.Poll)}, nil
 }
 
 // Check returns the revocation that refuses a token, nil for none; of several the one with the latest NotBefore. known is
@@ -96,12 +94,7 @@ func (f *Feed) Stale(now time.Time) bool {
 }
 
 // Kick makes Run look soon, for one who has just changed something.
-func (f *Feed) Kick() {
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-}
+func (f *Feed) Kick() { f.pace.Kick() }
 
 // Status returns how following goes now.
 func (f *Feed) Status() Status {
@@ -119,29 +112,7 @@ func (f *Feed) Status() Status {
 }
 
 // Run follows until ctx ends, and returns its error. It is called once.
-func (f *Feed) Run(ctx context.Context) error {
-	hints := f.source.Notify(ctx)
-	tick := time.NewTicker(f.cfg.Poll)
-	defer tick.Stop()
-	gap := time.NewTimer(0)
-	defer gap.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-gap.C:
-		}
-		f.look(ctx)
-		gap.Reset(min(minGap, f.cfg.Poll))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-f.kick:
-		case <-hints:
-		}
-	}
-}
+func (f *Feed) Run(ctx context.Context) error { return f.pace.Run(ctx, f.source.Notify(ctx), f.look) }
 
 // look brings the set up to what the store has, or notes why it cannot. What has expired goes either way.
 func (f *Feed) look(ctx context.Context) {

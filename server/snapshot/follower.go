@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verdict-authz/verdict/server/follow"
 	"github.com/verdict-authz/verdict/server/policy"
 	"github.com/verdict-authz/verdict/store"
 )
@@ -23,10 +24,6 @@ type Config struct {
 	Now         func() time.Time // nil means time.Now
 }
 
-// minGap is the shortest time between two looks that hints and waiting callers ask for, so that they cannot make of the
-// follower a load on the store.
-const minGap = 10 * time.Millisecond
-
 // Follower keeps a policy.Snapshot current with the store. Run does the work; everything else is safe for concurrent use
 // with it and never waits for the store.
 type Follower struct {
@@ -37,7 +34,7 @@ type Follower struct {
 
 	current atomic.Pointer[policy.Snapshot]
 	checked atomic.Int64 // Unix nanoseconds at which current was last known to be the newest; 0: never
-	kick    chan struct{}
+	pace    *follow.Pace
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when current changes, and replaced
@@ -82,7 +79,7 @@ func NewFollower(from store.PolicyReader, compile policy.ConditionCompiler, log 
 	}
 	return &Follower{
 		store: from, compile: compile, log: log, cfg: cfg,
-		kick: make(chan struct{}, 1), changed: make(chan struct{}),
+		pace: follow.NewPace(cfg.Poll), changed: make(chan struct{}),
 	}, nil
 }
 
@@ -96,12 +93,7 @@ func (f *Follower) Stale(now time.Time) bool {
 }
 
 // Kick makes Run look for a new revision soon, for one who has just committed.
-func (f *Follower) Kick() {
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-}
+func (f *Follower) Kick() { f.pace.Kick() }
 
 // WaitFor returns once the current snapshot is at revision or beyond, or an error that wraps that of ctx.
 func (f *Follower) WaitFor(ctx context.Context, revision uint64) error {
@@ -139,31 +131,5 @@ func (f *Follower) Status() Status {
 
 // Run follows until ctx ends, and returns its error. It is called once.
 func (f *Follower) Run(ctx context.Context) error {
-	hints := f.store.Notify(ctx)
-	tick := time.NewTicker(f.cfg.Poll)
-	defer tick.Stop()
-	for {
-		f.look(ctx)
-		if err := sleep(ctx, min(minGap, f.cfg.Poll)); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-f.kick:
-		case <-hints:
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return f.pace.Run(ctx, f.store.Notify(ctx), f.look)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/verdict-authz/verdict/server/entra"
+	"github.com/verdict-authz/verdict/server/follow"
 	"github.com/verdict-authz/verdict/store"
 )
 
@@ -18,9 +19,6 @@ type Config struct {
 	Timeout time.Duration    // longest that a look may take; 0 means 5s
 	Now     func() time.Time // nil means time.Now
 }
-
-// minGap is the shortest time between two looks, so that hints cannot make of the feed a load on the store.
-const minGap = 10 * time.Millisecond
 
 // Verifier is what a Feed tells; an entra.Verifier is one. Its methods are described there.
 type Verifier interface {
@@ -39,7 +37,7 @@ type Feed struct {
 	log        *slog.Logger
 	cfg        Config
 	configured []Provider // by name
-	kick       chan struct{}
+	pace       *follow.Pace
 
 	looking sync.Mutex // held by who looks at the store and tells the verifier
 	loaded  bool       // under looking: what is below is known
@@ -87,7 +85,7 @@ func NewFeed(from store.TrustReader, to Verifier, log *slog.Logger, cfg Config) 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Feed{source: from, verifier: to, log: log, cfg: cfg, configured: providers(to), kick: make(chan struct{}, 1)}, nil
+	return &Feed{source: from, verifier: to, log: log, cfg: cfg, configured: providers(to), pace: follow.NewPace(cfg.Poll)}, nil
 }
 
 // Configured returns the providers that tenants can be added to, by name, with their tenants of the configuration. It is
@@ -95,12 +93,7 @@ func NewFeed(from store.TrustReader, to Verifier, log *slog.Logger, cfg Config) 
 func (f *Feed) Configured() []Provider { return f.configured }
 
 // Kick makes Run look soon, for one who has just changed something and does not wait.
-func (f *Feed) Kick() {
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-}
+func (f *Feed) Kick() { f.pace.Kick() }
 
 // Status returns how following goes now.
 func (f *Feed) Status() Status {
@@ -118,27 +111,9 @@ func (f *Feed) Refused(provider, tenant string) string {
 
 // Run follows until ctx ends, and returns its error. It is called once.
 func (f *Feed) Run(ctx context.Context) error {
-	hints := f.source.Notify(ctx)
-	tick := time.NewTicker(f.cfg.Poll)
-	defer tick.Stop()
-	gap := time.NewTimer(0)
-	defer gap.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-gap.C:
-		}
+	return f.pace.Run(ctx, f.source.Notify(ctx), func(ctx context.Context) {
 		_ = f.Sync(ctx) // kept as the feed's problem
-		gap.Reset(min(minGap, f.cfg.Poll))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-f.kick:
-		case <-hints:
-		}
-	}
+	})
 }
 
 // Sync brings the verifier up to what the store has now. A server calls it before it serves, so that no token is accepted
